@@ -1,0 +1,50 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/sdk/wire/shm"
+)
+
+// Call is one frame for one capsule.
+type Call struct {
+	Frame core.Frame
+	View  shm.View     // no arena: the capsule gets no pixels
+	Nodes []*core.Node // what the capsule asked for; only read while the call runs
+}
+
+// Answer is what a capsule gave for a Call.
+type Answer struct {
+	Returns []core.Return // one; for a SINGLE input one for each node
+	Queued  time.Duration // inside the capsule's process, before its code ran
+	Compute time.Duration // inside the capsule's code
+	Handoff time.Duration // from send to answer, less Queued and Compute
+}
+
+// CapsuleStats counts since the capsule was launched, over all its processes.
+type CapsuleStats struct {
+	Restarts uint64
+	State    string // running, restarting, broken, closed
+	LastErr  string
+	PID      int
+}
+
+// Capsule is a running capsule as the engine sees it. Every method may be called from several
+// goroutines. pipeline/host has the real one.
+type Capsule interface {
+	// Declaration gives the declaration with options put in.
+	Declaration() core.Declaration
+	// OpenStream must have returned before the stream's first Process. values are complete.
+	OpenStream(ctx context.Context, id core.StreamID, values core.Values) error
+	CloseStream(ctx context.Context, id core.StreamID) error
+	// Process always returns: with the answer, or a *core.Fault of kind CapsuleExited,
+	// CapsuleDeadline, CapsuleGarbage, CapsuleFailed or Closed. When it returns, no process
+	// reads the call's View on its behalf any more.
+	Process(ctx context.Context, c Call) (Answer, error)
+	// Ready waits until the capsule is running, after a restart for example. It returns a
+	// fault at once when the capsule will not come back.
+	Ready(ctx context.Context) error
+	Stats() CapsuleStats
+}
