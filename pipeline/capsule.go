@@ -34,8 +34,11 @@ type CapsuleStats struct {
 // Capsule is a running capsule as the engine sees it. Every method may be called from several
 // goroutines. pipeline/host has the real one.
 type Capsule interface {
-	// Declaration gives the declaration with options put in.
+	// Declaration gives the declaration as the manifest has it: ${option} references are still
+	// in it, because a stream may have values of its own.
 	Declaration() core.Declaration
+	// Values gives the complete settings for streams that have none of their own.
+	Values() core.Values
 	// OpenStream must have returned before the stream's first Process. values are complete.
 	OpenStream(ctx context.Context, id core.StreamID, values core.Values) error
 	CloseStream(ctx context.Context, id core.StreamID) error
