@@ -139,7 +139,16 @@ func (o Option) Limits() string {
 }
 
 func mismatch(value any, want string) error {
-	return fmt.Errorf("%v (%T) is not %s", value, value, want)
+	switch v := value.(type) {
+	case nil:
+		return fmt.Errorf("nothing is not %s", want)
+	case string:
+		return fmt.Errorf("%.80q is not %s", v, want)
+	case bool, int, int64, uint64, float32, float64, json.Number, time.Duration:
+		return fmt.Errorf("%v is not %s", v, want)
+	default:
+		return fmt.Errorf("a %T is not %s", value, want)
+	}
 }
 
 func toFloat(value any) (any, error) {
