@@ -62,6 +62,7 @@ type Declaration struct {
 	Deadline    time.Duration // for one frame; 0: the host's default
 	Metric      Metric        // encoders only
 	Entry       string        // the program, relative to the manifest
+	OnDemand    bool          // not used unless it is named: it does nothing without settings
 }
 
 // Capability gives what the capsule adds: output over input.

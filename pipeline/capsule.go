@@ -23,10 +23,18 @@ type Answer struct {
 	Handoff time.Duration // from send to answer, less Queued and Compute
 }
 
+// The states of a capsule.
+const (
+	CapsuleRunning    = "running"
+	CapsuleRestarting = "restarting" // its process died; the next one is on its way or paused
+	CapsuleBroken     = "broken"     // it died too often and will not be started again
+	CapsuleClosed     = "closed"
+)
+
 // CapsuleStats counts since the capsule was launched, over all its processes.
 type CapsuleStats struct {
 	Restarts uint64
-	State    string // running, restarting, broken, closed
+	State    string // one of the states above
 	LastErr  string
 	PID      int
 }

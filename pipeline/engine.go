@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/hashicorp/go-hclog"
+)
+
+// Job says what a session does.
+type Job struct {
+	Source  Source
+	Active  []string                  // the capsules to use; nil: all of the engine's
+	Options map[string]map[string]any // by capsule and option, over the capsule's own values
+	Every   int                       // n > 1: every n-th frame of the source only
+	EveryN  map[string]int            // by capsule, in place of what it declares
+
+	// Window is how many frames are under way at once; 0: 8 for files, 2 for live sources
+	// (one being worked on, the newest one waiting).
+	Window int
+
+	StallAfter time.Duration // live: no frame for so long is a stall; 0: 10 s
+	Reconnect  Reconnect
+}
+
+// Engine keeps the running capsules and opens sessions that use them.
+type Engine struct {
+	media Media
+	log   hclog.Logger
+
+	mu       sync.Mutex
+	capsules map[string]Capsule
+	sessions map[*Session]struct{}
+	closed   bool
+}
+
+// New gives an engine without capsules.
+func New(media Media, log hclog.Logger) *Engine {
+	return &Engine{media: media, log: log, capsules: map[string]Capsule{}, sessions: map[*Session]struct{}{}}
+}
+
+// Add makes a running capsule known to sessions that open later. The engine does not close it.
+func (e *Engine) Add(c Capsule) error {
+	name := c.Declaration().Name
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.capsules[name]; ok {
+		return core.Faultf(core.Exists, "engine", "capsule "+name, "there is one of this name")
+	}
+	e.capsules[name] = c
+	return nil
+}
+
+// Open starts a session; ctx bounds the opening only. It fails before the first frame where
+// that can be known: unknown capsules or options, a source that cannot be opened.
+func (e *Engine) Open(ctx context.Context, job Job) (*Session, error) {
+	stations, err := e.stations(job)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSession(e, job, stations)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		_ = s.Close()
+		return nil, core.Faultf(core.Closed, "engine", "", "it is closed")
+	}
+	e.sessions[s] = struct{}{}
+	e.mu.Unlock()
+	return s, nil
+}
+
+// stations prepares the active capsules with the job's options, by name.
+func (e *Engine) stations(job Job) ([]*station, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.knownLocked(job); err != nil {
+		return nil, err
+	}
+	var list []*station
+	for name, c := range e.capsules {
+		if job.Active != nil && !slices.Contains(job.Active, name) {
+			continue
+		}
+		st, err := newStation(c, job)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, st)
+	}
+	slices.SortFunc(list, func(a, b *station) int { return strings.Compare(a.name, b.name) })
+	return list, nil
+}
+
+// knownLocked refuses names that no capsule of the engine has.
+func (e *Engine) knownLocked(job Job) error {
+	names := slices.Clone(job.Active)
+	for name := range job.Options {
+		names = append(names, name)
+	}
+	for name := range job.EveryN {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		if _, ok := e.capsules[name]; !ok {
+			return core.Faultf(core.NotFound, "engine", "capsule "+name, "there is no such capsule; there are: %s", e.namesLocked())
+		}
+	}
+	return nil
+}
+
+func (e *Engine) namesLocked() string {
+	names := make([]string, 0, len(e.capsules))
+	for n := range e.capsules {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (e *Engine) forget(s *Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sessions, s)
+}
+
+// Close closes every session and waits for them. Capsules are left to whoever launched them.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	open := make([]*Session, 0, len(e.sessions))
+	for s := range e.sessions {
+		open = append(open, s)
+	}
+	e.mu.Unlock()
+	var first error
+	for _, s := range open {
+		if err := s.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// station is one capsule in one session.
+type station struct {
+	name    string
+	capsule Capsule
+	decl    core.Declaration // with this session's options put in
+	values  core.Values
+	everyN  int
+	gate    *turnstile // stateful capsules only
+	tally   *capsuleTally
+}
+
+func newStation(c Capsule, job Job) (*station, error) {
+	decl := c.Declaration()
+	given := map[string]any{}
+	for k, v := range c.Values() {
+		given[k] = v
+	}
+	for k, v := range job.Options[decl.Name] {
+		given[k] = v
+	}
+	values, err := decl.Complete(given)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := decl.Resolve(values)
+	if err != nil {
+		return nil, fmt.Errorf("options of the stream: %w", err)
+	}
+	st := &station{name: decl.Name, capsule: c, decl: resolved, values: values, everyN: max(1, resolved.EveryN), tally: newTally()}
+	if n, ok := job.EveryN[decl.Name]; ok {
+		if n < 1 {
+			return nil, core.Faultf(core.Invalid, "engine", "capsule "+decl.Name, "every %d frames: want 1 or more", n)
+		}
+		st.everyN = n
+	}
+	if resolved.Stateful {
+		st.gate = newTurnstile(0)
+	}
+	return st, nil
+}

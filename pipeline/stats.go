@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+)
+
+// CapsuleReport is what one capsule did in a session.
+type CapsuleReport struct {
+	Name       string
+	Calls      uint64            // of Process, one a frame
+	Nodes      uint64            // added or patched
+	Failures   map[string]uint64 // calls and runs that gave nothing, by kind of fault
+	Retries    uint64            // calls made a second time
+	Skipped    uint64            // frames not called for, because of every_n
+	Violations uint64            // nodes refused, because they break the declaration
+	Conflicts  uint64            // values that replaced one of another capsule of the same stage
+	Starved    map[string]uint64 // nodes of a class it takes, by what they lacked
+	P50, P99   time.Duration     // of a call, from the engine's side
+	Queue      time.Duration     // mean: waiting for its turn, here and in its process
+	Convert    time.Duration     // mean: making its picture
+	Handoff    time.Duration     // mean: there and back
+	Compute    time.Duration     // mean: inside the capsule
+	HandoffP50 time.Duration
+	Restarts   uint64
+	State      string
+}
+
+// SessionStats is what a session did so far.
+type SessionStats struct {
+	Frames   uint64 // results given
+	Nodes    uint64
+	Elapsed  time.Duration // since the session opened
+	PTS      core.PTS      // of the last result
+	Drops    map[string]uint64
+	Latency  Histogram
+	Media    MediaStats
+	Source   SourceStatus
+	Capsules []CapsuleReport // by name
+}
+
+// capsuleTally gathers a CapsuleReport; its methods may be called from several goroutines.
+type capsuleTally struct {
+	mu                             sync.Mutex
+	calls, nodes, retries, skipped uint64
+	violations, conflicts          uint64
+	failures, starved              map[string]uint64
+	total, queue, convert          Histogram
+	handoff, compute               Histogram
+	said                           throttle
+}
+
+func newTally() *capsuleTally {
+	return &capsuleTally{failures: map[string]uint64{}, starved: map[string]uint64{}}
+}
+
+func (t *capsuleTally) called(total, queue, convert time.Duration, a Answer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls++
+	t.total.Add(total)
+	t.queue.Add(queue + a.Queued)
+	t.convert.Add(convert)
+	t.handoff.Add(a.Handoff)
+	t.compute.Add(a.Compute)
+}
+
+func (t *capsuleTally) failed(err error) (reason string) {
+	reason = core.KindOf(err).String()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures[reason]++
+	return reason
+}
+
+// count adds to one of the plain counters under the lock.
+func (t *capsuleTally) count(which *uint64, n uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*which += n
+}
+
+func (t *capsuleTally) starve(lacks map[string]int) {
+	if len(lacks) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for what, n := range lacks {
+		t.starved[what] += uint64(n)
+	}
+}
+
+func (t *capsuleTally) report(name string, st CapsuleStats) CapsuleReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return CapsuleReport{
+		Name: name, Calls: t.calls, Nodes: t.nodes, Failures: maps.Clone(t.failures), Retries: t.retries,
+		Skipped: t.skipped, Violations: t.violations, Conflicts: t.conflicts, Starved: maps.Clone(t.starved),
+		P50: t.total.Quantile(0.5), P99: t.total.Quantile(0.99),
+		Queue: t.queue.Mean(), Convert: t.convert.Mean(), Handoff: t.handoff.Mean(), Compute: t.compute.Mean(),
+		HandoffP50: t.handoff.Quantile(0.5), Restarts: st.Restarts, State: st.State,
+	}
+}
+
+// throttle lets one message a second through and counts the others.
+type throttle struct {
+	mu   sync.Mutex
+	last time.Time
+	held uint64
+}
+
+// ready says whether to speak now, and how many messages were held back before.
+func (t *throttle) ready(now time.Time) (held uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.last.IsZero() && now.Sub(t.last) < time.Second {
+		t.held++
+		return 0, false
+	}
+	held, t.held, t.last = t.held, 0, now
+	return held, true
+}

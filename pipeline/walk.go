@@ -1,0 +1,139 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline/plan"
+	"github.com/capstan-video/capstan/sdk/wire/shm"
+)
+
+// walk is one frame on its way through the plan. Its fields belong to the goroutine of the
+// frame; during a stage the capsules' goroutines only read nodes.
+type walk struct {
+	session *Session
+	ticket  uint64 // 0, 1, 2… of the frames admitted
+	frame   core.Frame
+	picture Picture
+	nodes   []*core.Node
+	drops   map[string]uint64
+	began   time.Time
+	added   int // nodes that were given an ID
+}
+
+// outcome is what one station gave for the frame.
+type outcome struct {
+	station *station
+	in      []*core.Node
+	returns []core.Return
+	err     error
+}
+
+// through runs the stages in order. It passes every turnstile of the route, also when ctx has
+// ended, because frames behind this one wait there.
+func (w *walk) through(ctx context.Context, r *route) {
+	for _, stage := range r.stages {
+		w.apply(w.stage(ctx, stage))
+	}
+}
+
+// stage calls the stations side by side; the last one runs in this goroutine.
+func (w *walk) stage(ctx context.Context, stage []*station) []outcome {
+	out := make([]outcome, len(stage))
+	var wg sync.WaitGroup
+	for i, st := range stage {
+		if i == len(stage)-1 {
+			out[i] = w.visit(ctx, st)
+			break
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			out[i] = w.visit(ctx, st)
+		}()
+	}
+	wg.Wait()
+	return out
+}
+
+// visit calls one station, at its turn if it is stateful.
+func (w *walk) visit(ctx context.Context, st *station) outcome {
+	o := outcome{station: st}
+	arrived := time.Now()
+	if st.gate != nil {
+		defer st.gate.leave(w.ticket)
+		if o.err = st.gate.enter(ctx, w.ticket); o.err != nil {
+			return o
+		}
+	}
+	if w.ticket%uint64(st.everyN) != 0 {
+		st.tally.count(&st.tally.skipped, 1)
+		return o
+	}
+	if st.decl.Input.Size != core.SizeNone {
+		var lacks map[string]int
+		o.in, lacks = plan.Match(st.decl.Input, st.name, w.nodes)
+		st.tally.starve(lacks)
+		w.sayStarved(st, lacks)
+		if st.decl.Input.Size == core.SizeSingle && len(o.in) == 0 {
+			return o
+		}
+	}
+	o.returns, o.err = w.call(ctx, st, o.in, time.Since(arrived))
+	return o
+}
+
+func (w *walk) sayStarved(st *station, lacks map[string]int) {
+	if len(lacks) == 0 {
+		return
+	}
+	if held, ok := st.tally.said.ready(time.Now()); ok {
+		w.session.log.Warn("capsule is not fed", "capsule", st.name, "seq", w.frame.Seq, "lacks", lacks, "frames_not_said", held)
+	}
+}
+
+// call makes the picture and has the capsule process it, a second time when the first one
+// died with it and the source can wait.
+func (w *walk) call(ctx context.Context, st *station, in []*core.Node, queued time.Duration) ([]core.Return, error) {
+	started := time.Now()
+	var view shm.View
+	if len(st.decl.Formats) > 0 {
+		var err error
+		if view, err = w.picture.View(st.decl.Formats, st.decl.Picture); err != nil {
+			return nil, err
+		}
+	}
+	converted := time.Since(started)
+	c := Call{Frame: w.frame, View: view, Nodes: in}
+	a, err := st.capsule.Process(ctx, c)
+	if err != nil && !w.session.source.info().Live && lostFrame(err) && w.comesBack(ctx, st) {
+		st.tally.count(&st.tally.retries, 1)
+		a, err = st.capsule.Process(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st.tally.called(time.Since(started), queued, converted, a)
+	return a.Returns, nil
+}
+
+// lostFrame says whether a capsule took the frame down with it.
+func lostFrame(err error) bool {
+	switch core.KindOf(err) {
+	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage:
+		return true
+	default:
+		return false
+	}
+}
+
+// restartTimeout bounds how long a frame of a file waits for its capsule to come back.
+const restartTimeout = 60 * time.Second
+
+func (w *walk) comesBack(ctx context.Context, st *station) bool {
+	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
+	defer cancel()
+	return st.capsule.Ready(ctx) == nil
+}
