@@ -1,0 +1,56 @@
+# Capstan. `make help` says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN      := bin
+OUT      := out
+CAPSULES := $(notdir $(patsubst %/,%,$(dir $(wildcard capsules/*/main.go))))
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
+
+.PHONY: help setup build run test bench lint generate clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: # install what is missing
+	@.ci/setup
+
+build: setup ## build the program and the capsules into bin/
+	@mkdir -p $(BIN)/capsules
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN)/capstan ./server/cmd/capstan
+	@for c in $(CAPSULES); do mkdir -p $(BIN)/capsules/$$c; cp capsules/$$c/capsule.yaml $(BIN)/capsules/$$c/; done
+	@go build -trimpath -o $(BIN)/.capsules/ $(addprefix ./capsules/,$(CAPSULES))
+	@for c in $(CAPSULES); do mv $(BIN)/.capsules/$$c $(BIN)/capsules/$$c/; done; rmdir $(BIN)/.capsules
+
+run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a real street
+	@mkdir -p $(OUT)
+	@source='$(SOURCE)'; \
+	if [ -z "$$source" ] && [ '$(CLIP)' = street ]; then \
+	  [ -f $(STREET) ] || .ci/setup opencv-doc; source=$(STREET); \
+	elif [ -z "$$source" ]; then \
+	  source=$(OUT)/demo-source.mp4; [ -f $$source ] || $(BIN)/capstan scene $$source; \
+	fi; \
+	$(BIN)/capstan run "$$source" --json $(OUT)/demo.jsonl --overlay $(OUT)/demo.mp4 $(FLAGS); \
+	echo "wrote $(OUT)/demo.jsonl and $(OUT)/demo.mp4"
+
+test: setup ## run every test
+	@go vet ./...
+	go test -race -shuffle=on -timeout 9m ./...
+
+bench: build ## measure against GStreamer alone; rewrites docs/benchmarks.md with KEEP=1
+	@go run ./pipeline/bench -capstan $(BIN)/capstan $(if $(KEEP),-write docs/benchmarks.md)
+
+lint: setup ## formatting, vet, staticcheck, generated files
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	@for c in $(CAPSULES); do go run ./capsules/$$c manifest | diff -u capsules/$$c/capsule.yaml - \
+	  || { echo "capsules/$$c/capsule.yaml is not what its code declares: run make generate"; exit 1; }; done
+
+generate: setup ## write the manifests of the capsules again
+	go generate ./capsules/...
+
+clean: ## remove what was built and written
+	rm -rf $(BIN) $(OUT)
