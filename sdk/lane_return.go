@@ -62,10 +62,10 @@ func (f *Frame) result(d core.Declaration) (core.Return, error) {
 			return r, n.err
 		}
 		c := n.node.Clone() // the author may keep the outline
+		scale.toStream(c)
 		if err := sendable(c); err != nil {
 			return r, err
 		}
-		scale.toStream(c)
 		r.Added = append(r.Added, c)
 	}
 	form(&r, d)
