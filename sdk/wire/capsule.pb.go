@@ -1489,6 +1489,8 @@ type Picture struct {
 	NativeHeight  uint32                 `protobuf:"varint,9,opt,name=native_height,json=nativeHeight,proto3" json:"native_height,omitempty"`
 	FullRange     bool                   `protobuf:"varint,10,opt,name=full_range,json=fullRange,proto3" json:"full_range,omitempty"`
 	Bt709         bool                   `protobuf:"varint,11,opt,name=bt709,proto3" json:"bt709,omitempty"`
+	RateN         uint32                 `protobuf:"varint,12,opt,name=rate_n,json=rateN,proto3" json:"rate_n,omitempty"` // of the stream: frames per rate_d seconds; 0 when not known
+	RateD         uint32                 `protobuf:"varint,13,opt,name=rate_d,json=rateD,proto3" json:"rate_d,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1598,6 +1600,20 @@ func (x *Picture) GetBt709() bool {
 		return x.Bt709
 	}
 	return false
+}
+
+func (x *Picture) GetRateN() uint32 {
+	if x != nil {
+		return x.RateN
+	}
+	return 0
+}
+
+func (x *Picture) GetRateD() uint32 {
+	if x != nil {
+		return x.RateD
+	}
+	return 0
 }
 
 type Node struct {
@@ -2238,7 +2254,7 @@ const file_sdk_wire_capsule_proto_rawDesc = "" +
 	"capturedNs\x122\n" +
 	"\apicture\x18\x06 \x01(\v2\x18.capstan.wire.v1.PictureR\apicture\x12+\n" +
 	"\x05nodes\x18\a \x03(\v2\x15.capstan.wire.v1.NodeR\x05nodes\x12\x16\n" +
-	"\x06pixels\x18\b \x01(\fR\x06pixels\"\xe9\x02\n" +
+	"\x06pixels\x18\b \x01(\fR\x06pixels\"\x97\x03\n" +
 	"\aPicture\x123\n" +
 	"\x06handle\x18\x01 \x01(\x0e2\x1b.capstan.wire.v1.HandleTypeR\x06handle\x12\x14\n" +
 	"\x05arena\x18\x02 \x01(\x04R\x05arena\x124\n" +
@@ -2252,7 +2268,9 @@ const file_sdk_wire_capsule_proto_rawDesc = "" +
 	"\n" +
 	"full_range\x18\n" +
 	" \x01(\bR\tfullRange\x12\x14\n" +
-	"\x05bt709\x18\v \x01(\bR\x05bt709\"\xe7\x02\n" +
+	"\x05bt709\x18\v \x01(\bR\x05bt709\x12\x15\n" +
+	"\x06rate_n\x18\f \x01(\rR\x05rateN\x12\x15\n" +
+	"\x06rate_d\x18\r \x01(\rR\x05rateD\"\xe7\x02\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
