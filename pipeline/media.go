@@ -37,12 +37,15 @@ type MediaInfo struct {
 
 // MediaStats counts since Open.
 type MediaStats struct {
-	Frames   uint64 // given by Next
-	InArena  uint64 // of these, written by the decoder into shared memory
-	Copied   uint64 // of these, copied into shared memory
-	Dropped  uint64 // live: replaced by a newer one before Next took them
-	NoSlot   uint64 // dropped, because no slot of the arena was free
-	Converts uint64 // pictures made by View
+	Frames  uint64 // given by Next
+	InArena uint64 // of these, written by the decoder into shared memory
+	Copied  uint64 // of these, copied into shared memory
+	// Converted counts frames that had to be made I420 or turned upright on their way into
+	// shared memory. Frames = InArena + Converted + Copied.
+	Converted uint64
+	Dropped   uint64 // live: replaced by a newer one before Next took them
+	NoSlot    uint64 // dropped, because no slot of the arena was free
+	Converts  uint64 // pictures made by View
 	// ConvertTime is the time that View took for them.
 	ConvertTime time.Duration
 }
