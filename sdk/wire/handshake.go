@@ -26,6 +26,14 @@ const ProtocolVersion = 1
 // capsule's end of the doorbell. It is absent where frames go by Process.
 const FramesEnv = "CAPSTAN_FRAMES_FD"
 
+// LifeEnv, when set to anything, says that the end of standard input is the end of the engine: the
+// capsule then ends too.
+const LifeEnv = "CAPSTAN_STDIN_IS_LIFE"
+
+// LogEnv names the least level that the engine wants of the capsule's log: trace, debug, info,
+// warn, error or off.
+const LogEnv = "CAPSTAN_LOG_LEVEL"
+
 // MessageLimit bounds a gRPC message in bytes, both ways and on both sides: room for a packed
 // 8K RGB picture.
 const MessageLimit = 256 << 20

@@ -1,0 +1,227 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/sdk/wire"
+	"github.com/capstan-video/capstan/sdk/wire/shm"
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/proto"
+)
+
+// arenaWait is how long a frame that came by gRPC waits for its arena, which comes by the
+// doorbell and was sent before.
+const arenaWait = 2 * time.Second
+
+// server puts a runtime on the wire.
+type server struct {
+	wire.UnimplementedCapsuleServer
+	rt     *Runtime
+	log    hclog.Logger
+	conn   *shm.Conn // nil: frames come by gRPC only
+	arenas arenas
+	large  answers
+
+	mu      sync.Mutex
+	streams map[uint32]core.StreamID
+}
+
+func newServer(rt *Runtime, log hclog.Logger) *server {
+	return &server{rt: rt, log: log, streams: map[uint32]core.StreamID{}}
+}
+
+// Describe gives the declaration.
+func (s *server) Describe(context.Context, *wire.DescribeRequest) (*wire.DescribeReply, error) {
+	return &wire.DescribeReply{Declaration: wire.EncodeDeclaration(s.rt.Declaration())}, nil
+}
+
+// Configure sets the options of the process and loads what the author's Load loads.
+func (s *server) Configure(ctx context.Context, m *wire.ConfigureRequest) (*wire.ConfigureReply, error) {
+	values, err := wire.DecodeValues(m.GetOptionsJson())
+	if err == nil {
+		err = s.rt.Configure(values)
+	}
+	if err == nil {
+		err = s.rt.Load(ctx)
+	}
+	if err != nil {
+		return nil, wire.StatusError(err)
+	}
+	return &wire.ConfigureReply{}, nil
+}
+
+// OpenStream opens a stream, or changes the options of one that is open.
+func (s *server) OpenStream(ctx context.Context, m *wire.OpenStreamRequest) (*wire.OpenStreamReply, error) {
+	var values map[string]any
+	if m.GetOptionsJson() != "" {
+		var err error
+		if values, err = wire.DecodeValues(m.GetOptionsJson()); err != nil {
+			return nil, wire.StatusError(err)
+		}
+	}
+	id := core.StreamID(m.GetId())
+	s.takeOver(m.GetStream(), id)
+	if err := s.rt.OpenStream(ctx, id, values); err != nil {
+		return nil, wire.StatusError(err)
+	}
+	s.mu.Lock()
+	s.streams[m.GetStream()] = id
+	s.mu.Unlock()
+	return &wire.OpenStreamReply{}, nil
+}
+
+// takeOver closes a stream of the same name that the engine has forgotten to close.
+func (s *server) takeOver(number uint32, id core.StreamID) {
+	s.mu.Lock()
+	stale := false
+	for n, other := range s.streams {
+		if other == id && n != number {
+			stale = true
+			delete(s.streams, n)
+		}
+	}
+	s.mu.Unlock()
+	if stale {
+		s.rt.CloseStream(id)
+	}
+}
+
+// CloseStream ends a stream.
+func (s *server) CloseStream(_ context.Context, m *wire.CloseStreamRequest) (*wire.CloseStreamReply, error) {
+	s.mu.Lock()
+	id, ok := s.streams[m.GetStream()]
+	delete(s.streams, m.GetStream())
+	s.mu.Unlock()
+	if ok {
+		s.rt.CloseStream(id)
+	}
+	return &wire.CloseStreamReply{}, nil
+}
+
+// Process is a frame by gRPC; it goes the same way as one that came by the doorbell.
+func (s *server) Process(ctx context.Context, m *wire.FrameRequest) (*wire.FrameAnswer, error) {
+	out := make(chan wire.Answer, 1)
+	s.handle(ctx, m, arenaWait, func(a wire.Answer) { out <- a })
+	reply := wire.EncodeAnswer(<-out)
+	if _, err := proto.Marshal(reply); err != nil {
+		reply = wire.EncodeAnswer(wire.Answer{Call: m.GetCall(), Err: s.rt.blame("answer", err)})
+	}
+	return reply, nil
+}
+
+// Fetch gives an answer that was announced by AnswerReady.
+func (s *server) Fetch(_ context.Context, m *wire.FetchRequest) (*wire.FrameAnswer, error) {
+	a, ok := s.large.take(m.GetCall())
+	if !ok {
+		return nil, wire.StatusError(core.Faultf(core.NotFound, "fetch", "", "there is no answer to call %d", m.GetCall()))
+	}
+	return a, nil
+}
+
+// handle runs one request and gives its answer to done, once.
+func (s *server) handle(ctx context.Context, m *wire.FrameRequest, wait time.Duration, done func(wire.Answer)) {
+	fail := func(err error) { done(wire.Answer{Call: m.GetCall(), Err: err}) }
+	call, err := wire.DecodeCall(m)
+	if err != nil {
+		fail(err)
+		return
+	}
+	s.mu.Lock()
+	stream, ok := s.streams[call.Stream]
+	s.mu.Unlock()
+	if !ok {
+		fail(core.Faultf(core.NotFound, "process", "", "stream %d is not open", call.Stream))
+		return
+	}
+	call.Frame.Stream = stream
+	req := Request{Stream: stream, Frame: call.Frame, Layout: call.Layout, Memory: call.Pixels, Nodes: call.Nodes}
+	release := func() {}
+	if call.Handle == wire.HandleType_HANDLE_ARENA {
+		if req.Memory, release, err = s.arenas.use(ctx, call.Arena, wait); err != nil {
+			fail(err)
+			return
+		}
+	}
+	s.rt.Submit(ctx, req, func(r Result) {
+		release()
+		done(wire.Answer{Call: call.ID, Returns: r.Returns, Err: r.Err, Queued: r.Queued, Compute: r.Compute})
+	})
+}
+
+// readFrames serves the doorbell until the engine is gone.
+func (s *server) readFrames() {
+	buf := make([]byte, shm.PacketLimit)
+	for {
+		n, files, err := s.conn.Recv(time.Time{}, buf)
+		var fault *core.Fault
+		switch {
+		case err == nil:
+		case errors.As(err, &fault):
+			s.log.Error("a packet was lost", "error", err)
+			continue
+		default:
+			return
+		}
+		s.packet(buf[:n], files)
+		for _, f := range files {
+			f.Close()
+		}
+	}
+}
+
+func (s *server) packet(p []byte, files []*os.File) {
+	var m wire.ToCapsule
+	if err := proto.Unmarshal(p, &m); err != nil {
+		s.log.Error("a packet is no message", "error", err, "bytes", len(p))
+		return
+	}
+	switch k := m.Kind.(type) {
+	case *wire.ToCapsule_Frame:
+		s.handle(context.Background(), k.Frame, 0, s.answer)
+	case *wire.ToCapsule_Offer:
+		if err := s.offered(k.Offer, files); err != nil {
+			s.log.Error("an arena cannot be used", "arena", k.Offer.GetArena(), "error", err)
+		}
+	case *wire.ToCapsule_Gone:
+		s.arenas.gone(k.Gone.GetArena())
+	}
+}
+
+func (s *server) offered(o *wire.ArenaOffer, files []*os.File) error {
+	if len(files) != 1 || o.GetSize() > shm.MaxArena {
+		return core.Faultf(core.Invalid, "arena", "", "%d files for %d bytes", len(files), o.GetSize())
+	}
+	m, err := shm.Map(files[0], int64(o.GetSize()))
+	if err != nil {
+		return err
+	}
+	s.arenas.add(o.GetArena(), m)
+	return nil
+}
+
+// answer sends an answer by the doorbell, or says there that it waits to be fetched.
+func (s *server) answer(a wire.Answer) {
+	m := wire.EncodeAnswer(a)
+	p, err := proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Answer{Answer: m}})
+	if err == nil && len(p) > wire.MessageLimit {
+		err = core.Faultf(core.CapsuleFailed, "", "", "it has %d bytes, at most %d can be sent", len(p), wire.MessageLimit)
+	}
+	if err != nil { // a text that is not UTF-8, for example
+		m = wire.EncodeAnswer(wire.Answer{Call: a.Call, Err: s.rt.blame("answer", err), Queued: a.Queued, Compute: a.Compute})
+		p, _ = proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Answer{Answer: m}})
+	}
+	if len(p) > s.conn.MaxPacket() {
+		if lost := s.large.put(m, len(p)); lost > 0 {
+			s.log.Warn("answers that were not fetched are dropped", "dropped", lost)
+		}
+		p, _ = proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Ready{Ready: &wire.AnswerReady{Call: a.Call}}})
+	}
+	if err := s.conn.Send(time.Time{}, p); err != nil {
+		s.log.Debug("an answer could not be sent", "error", err) // the engine is gone; readFrames sees it too
+	}
+}
