@@ -3,6 +3,7 @@ package pipeline
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/capstan-video/capstan/core"
@@ -25,6 +26,7 @@ type CapsuleReport struct {
 	Handoff    time.Duration     // mean: there and back
 	Compute    time.Duration     // mean: inside the capsule
 	HandoffP50 time.Duration
+	HandoffP99 time.Duration
 	Restarts   uint64
 	State      string
 }
@@ -51,6 +53,7 @@ type capsuleTally struct {
 	total, queue, convert          Histogram
 	handoff, compute               Histogram
 	said                           throttle
+	hungry                         atomic.Bool // starvation was said
 }
 
 func newTally() *capsuleTally {
@@ -102,7 +105,8 @@ func (t *capsuleTally) report(name string, st CapsuleStats) CapsuleReport {
 		Skipped: t.skipped, Violations: t.violations, Conflicts: t.conflicts, Starved: maps.Clone(t.starved),
 		P50: t.total.Quantile(0.5), P99: t.total.Quantile(0.99),
 		Queue: t.queue.Mean(), Convert: t.convert.Mean(), Handoff: t.handoff.Mean(), Compute: t.compute.Mean(),
-		HandoffP50: t.handoff.Quantile(0.5), Restarts: st.Restarts, State: st.State,
+		HandoffP50: t.handoff.Quantile(0.5), HandoffP99: t.handoff.Quantile(0.99),
+		Restarts: st.Restarts, State: st.State,
 	}
 }
 

@@ -76,7 +76,9 @@ func (w *walk) visit(ctx context.Context, st *station) outcome {
 		var lacks map[string]int
 		o.in, lacks = plan.Match(st.decl.Input, st.name, w.nodes)
 		st.tally.starve(lacks)
-		w.sayStarved(st, lacks)
+		if len(o.in) == 0 {
+			w.sayStarved(st, lacks)
+		}
 		if st.decl.Input.Size == core.SizeSingle && len(o.in) == 0 {
 			return o
 		}
@@ -85,12 +87,11 @@ func (w *walk) visit(ctx context.Context, st *station) outcome {
 	return o
 }
 
+// sayStarved says once a session that nodes of the right class are there and none of them can
+// be taken; the counts are in the report.
 func (w *walk) sayStarved(st *station, lacks map[string]int) {
-	if len(lacks) == 0 {
-		return
-	}
-	if held, ok := st.tally.said.ready(time.Now()); ok {
-		w.session.log.Warn("capsule is not fed", "capsule", st.name, "seq", w.frame.Seq, "lacks", lacks, "frames_not_said", held)
+	if len(lacks) > 0 && st.tally.hungry.CompareAndSwap(false, true) {
+		w.session.log.Warn("capsule is not fed", "capsule", st.name, "seq", w.frame.Seq, "lacks", lacks)
 	}
 }
 
