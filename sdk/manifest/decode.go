@@ -104,6 +104,7 @@ func (d *decoder) declaration(v value) core.Declaration {
 		{"formats", d.formats(&m.Formats)},
 		{"picture", d.picture(&m.Picture)},
 		{"stateful", d.bool(&m.Stateful)},
+		{"on_demand", d.bool(&m.OnDemand)},
 		{"every_n", d.int(&m.EveryN, 0, 1<<30)},
 		{"deadline", d.deadline(&m.Deadline)},
 		{"metric", d.metric(&m.Metric)},

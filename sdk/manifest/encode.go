@@ -158,6 +158,9 @@ func (w *writer) running(m core.Declaration) {
 	if m.Stateful {
 		w.line(0, "stateful: true # frames of a stream come one at a time, in order")
 	}
+	if m.OnDemand {
+		w.line(0, "on_demand: true # not used unless it is named")
+	}
 	if m.EveryN != 0 {
 		w.line(0, "every_n: %d", m.EveryN)
 	}

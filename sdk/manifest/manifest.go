@@ -19,6 +19,7 @@
 //	formats: [GRAY8]                # accepted pixels, best first; none: it gets no pixels
 //	picture: {max_side: 640}        # or width and height; left out: as they come
 //	stateful: false
+//	on_demand: false                # true: not used unless it is named
 //	every_n: 1
 //	deadline: 2s
 //	metric: cosine                  # encoders only

@@ -45,6 +45,7 @@ options:
 formats: [GRAY8, RGB]
 picture: {width: 320, height: 240}
 stateful: true
+on_demand: true
 every_n: 2
 deadline: 1.5
 metric: cosine
@@ -76,7 +77,7 @@ func wholeDeclaration() core.Declaration {
 			{Name: "key", Type: core.SecretOption, Default: ""},
 		},
 		Formats: []core.PixelFormat{core.GRAY8, core.RGB}, Picture: core.PictureSize{Width: 320, Height: 240},
-		Stateful: true, EveryN: 2, Deadline: 1500 * time.Millisecond, Metric: core.Cosine, Entry: "bin/mood",
+		Stateful: true, OnDemand: true, EveryN: 2, Deadline: 1500 * time.Millisecond, Metric: core.Cosine, Entry: "bin/mood",
 	}
 }
 
@@ -154,8 +155,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"empty":                  {"", `capsule.yaml: the file is empty (want a manifest: name, version, output)`},
 		"comment only":           {"# nothing\n", `capsule.yaml: the file is empty (want a manifest: name, version, output)`},
 		"two documents":          {short + "---\n" + short, `capsule.yaml:5: a second document begins here (one manifest a file)`},
-		"list":                   {"- a\n", `capsule.yaml:1:1: a list is not a mapping (want keys: name, version, api, description, input, output, options, formats, picture, stateful, every_n, deadline, metric, entry)`},
-		"unknown key":            {short + "zzz: 1\n", `capsule.yaml:4:1: unknown key "zzz" (known keys: name, version, api, description, input, output, options, formats, picture, stateful, every_n, deadline, metric, entry)`},
+		"list":                   {"- a\n", `capsule.yaml:1:1: a list is not a mapping (want keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, deadline, metric, entry)`},
+		"unknown key":            {short + "zzz: 1\n", `capsule.yaml:4:1: unknown key "zzz" (known keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, deadline, metric, entry)`},
 		"misspelt key":           {"name: a\nversion: 1\noutput:\n  size: all\n  detection: [x]\n", `capsule.yaml:5:3: output: unknown key "detection" (did you mean "detections"? known keys: size, detections, attributes, encoded, tracked, extra_data)`},
 		"duplicate key":          {short + "name: b\n", `capsule.yaml:4:1: key "name" stands there twice (first in line 1)`},
 		"duplicate in flow":      {"name: a\nversion: 1\noutput: {size: all, size: all}\n", `capsule.yaml:3:21: key "size" stands there twice (first in line 3)`},
@@ -417,7 +418,7 @@ func randomDeclaration(rng *rand.Rand) core.Declaration {
 	d := core.Declaration{
 		Name: "c" + string(rune('a'+rng.IntN(26))), Version: word(), API: "1.0", Description: word(),
 		Input: describe(core.Size(1 + rng.IntN(3))), Output: describe(core.Size(2 + rng.IntN(2))),
-		Stateful: rng.IntN(2) == 0, EveryN: rng.IntN(4), Deadline: time.Duration(rng.IntN(3)) * time.Duration(rng.Int64N(1e12)), Entry: "x",
+		Stateful: rng.IntN(2) == 0, OnDemand: rng.IntN(2) == 0, EveryN: rng.IntN(4), Deadline: time.Duration(rng.IntN(3)) * time.Duration(rng.Int64N(1e12)), Entry: "x",
 	}
 	for i := range rng.IntN(6) {
 		d.Options = append(d.Options, randomOption(rng, "o"+string(rune('a'+i)), word, words))
