@@ -62,6 +62,8 @@ type Capsule struct {
 	EveryN      int           // n > 1: called on every n-th frame only
 	Deadline    time.Duration // for one frame; 0: the host's default of 10 s
 	Metric      Metric        // how to compare its encodings; encoders only
+	OnDemand    bool          // true: not used unless it is named, because it needs settings
+	Entry       string        // the program's file name; "": the capsule's name
 
 	// Concurrency bounds how many processors of one stream a stateless capsule runs side by
 	// side; 0 means one for each CPU. A stateful capsule has one.
@@ -127,7 +129,10 @@ func (c Capsule) Declaration() core.Declaration {
 	d := core.Declaration{
 		Name: c.Name, Version: c.Version, API: core.APIVersion, Description: c.Description,
 		Input: c.Needs, Output: c.Gives, Options: c.Options, Formats: c.Formats, Picture: c.Picture,
-		Stateful: c.Stateful, EveryN: c.EveryN, Deadline: c.Deadline, Metric: c.Metric, Entry: c.Name,
+		Stateful: c.Stateful, EveryN: c.EveryN, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Entry: c.Entry,
+	}
+	if d.Entry == "" {
+		d.Entry = c.Name
 	}
 	if d.Input.Size == 0 {
 		d.Input.Size = None
