@@ -1,0 +1,574 @@
+#include "bus.h"
+#include <gst/base/gstbasetransform.h>
+#include <gst/pbutils/pbutils.h>
+#include <libyuv.h>
+#include <string.h>
+#include "_cgo_export.h"
+
+// ---- the allocator ----
+
+typedef struct {
+  int64_t base, size;
+  int n, nfree;
+  int *free;  // a stack: the slot freed last is still in the cache
+} slot_set;
+
+struct bus_arena {
+  GstAllocator parent;
+  guint8 *block;
+  GMutex mu;
+  slot_set set[2];
+  uintptr_t handle;
+};
+typedef struct {
+  GstAllocatorClass parent;
+} bus_arenaClass;
+static GType bus_arena_get_type(void);
+G_DEFINE_TYPE(bus_arena, bus_arena, GST_TYPE_ALLOCATOR)
+
+typedef struct {
+  GstMemory mem;
+  guint8 *data;    // where the slot begins
+  int64_t offset;  // of the slot in the block; -1: a share of another memory
+} arena_memory;
+
+static int64_t set_pop(bus_arena *a, slot_set *s, int64_t size) {
+  if (size > s->size) return -1;
+  int64_t at = -1;
+  g_mutex_lock(&a->mu);
+  if (s->nfree > 0) at = s->base + (int64_t)s->free[--s->nfree] * s->size;
+  g_mutex_unlock(&a->mu);
+  return at;
+}
+
+static void set_push(bus_arena *a, slot_set *s, int64_t offset) {
+  g_mutex_lock(&a->mu);
+  s->free[s->nfree++] = (int)((offset - s->base) / s->size);
+  g_mutex_unlock(&a->mu);
+}
+
+// Never fails: a decoder that gets NULL stops its stream without an end. Plain memory is noticed by bus_pull.
+static GstMemory *arena_alloc(GstAllocator *al, gsize size, GstAllocationParams *p) {
+  bus_arena *a = (bus_arena *)al;
+  slot_set *s = &a->set[BUS_NATIVE];
+  int64_t at = set_pop(a, s, (int64_t)(size + p->prefix + p->padding));
+  if (at < 0) return gst_allocator_alloc(NULL, size, p);
+  arena_memory *m = g_new0(arena_memory, 1);
+  gst_memory_init(GST_MEMORY_CAST(m), p->flags, al, NULL, s->size, p->align, p->prefix, size);
+  m->data = a->block + at;
+  m->offset = at;
+  return GST_MEMORY_CAST(m);
+}
+
+static void arena_free(GstAllocator *al, GstMemory *mem) {
+  bus_arena *a = (bus_arena *)al;
+  arena_memory *m = (arena_memory *)mem;
+  if (m->offset >= 0) set_push(a, &a->set[BUS_NATIVE], m->offset);
+  g_free(m);
+}
+
+static gpointer arena_map(GstMemory *mem, gsize maxsize, GstMapFlags flags) { return ((arena_memory *)mem)->data; }
+static void arena_unmap(GstMemory *mem) {}
+
+// A share keeps frames in the arena when an element only changes a buffer's metadata.
+static GstMemory *arena_share(GstMemory *mem, gssize offset, gssize size) {
+  GstMemory *parent = mem->parent ? mem->parent : mem;
+  if (size == -1) size = mem->size - offset;
+  arena_memory *m = g_new0(arena_memory, 1);
+  gst_memory_init(GST_MEMORY_CAST(m), GST_MINI_OBJECT_FLAGS(parent) | GST_MINI_OBJECT_FLAG_LOCK_READONLY, mem->allocator, parent,
+                  mem->maxsize, mem->align, mem->offset + offset, size);
+  m->data = ((arena_memory *)mem)->data;
+  m->offset = -1;
+  return GST_MEMORY_CAST(m);
+}
+
+static void bus_arena_finalize(GObject *o) {
+  bus_arena *a = (bus_arena *)o;
+  uintptr_t handle = a->handle;
+  for (int i = 0; i < 2; i++) g_free(a->set[i].free);
+  g_mutex_clear(&a->mu);
+  G_OBJECT_CLASS(bus_arena_parent_class)->finalize(o);
+  busArenaGone(handle);
+}
+
+static void bus_arena_class_init(bus_arenaClass *k) {
+  ((GstAllocatorClass *)k)->alloc = arena_alloc;
+  ((GstAllocatorClass *)k)->free = arena_free;
+  G_OBJECT_CLASS(k)->finalize = bus_arena_finalize;
+}
+
+static void bus_arena_init(bus_arena *a) {
+  GstAllocator *al = GST_ALLOCATOR_CAST(a);
+  al->mem_type = "CapstanArena";
+  al->mem_map = arena_map;
+  al->mem_unmap = arena_unmap;
+  al->mem_share = arena_share;
+  g_mutex_init(&a->mu);
+}
+
+static void set_init(slot_set *s, int64_t base, int n, int64_t size) {
+  s->base = base;
+  s->size = size;
+  s->n = s->nfree = n;
+  s->free = g_new0(int, n + 1);
+  for (int i = 0; i < n; i++) s->free[i] = n - 1 - i;
+}
+
+bus_arena *bus_arena_new(void *base, int natives, int64_t native_size, int variants, int64_t variant_size, uintptr_t handle) {
+  bus_arena *a = g_object_new(bus_arena_get_type(), NULL);
+  gst_object_ref_sink(a);
+  a->block = base;
+  a->handle = handle;
+  set_init(&a->set[BUS_NATIVE], 0, natives, native_size);
+  set_init(&a->set[BUS_VARIANT], natives * native_size, variants, variant_size);
+  return a;
+}
+
+void bus_arena_unref(bus_arena *a) { gst_object_unref(a); }
+
+int64_t bus_slot_take(bus_arena *a, int set, int64_t size) {
+  int64_t at = set_pop(a, &a->set[set], size);
+  if (at >= 0) gst_object_ref(a);
+  return at;
+}
+
+void bus_slot_give(bus_arena *a, int set, int64_t offset) {
+  set_push(a, &a->set[set], offset);
+  gst_object_unref(a);
+}
+
+int bus_slots_free(bus_arena *a, int set) {
+  g_mutex_lock(&a->mu);
+  int n = a->set[set].nfree;
+  g_mutex_unlock(&a->mu);
+  return n;
+}
+
+// ---- the pool ----
+
+// A GstVideoBufferPool that forgets buffers of plain memory when they come back, so that the
+// arena is used again as soon as it has room.
+typedef struct {
+  GstVideoBufferPool parent;
+} bus_pool;
+typedef struct {
+  GstVideoBufferPoolClass parent;
+} bus_poolClass;
+static GType bus_pool_get_type(void);
+G_DEFINE_TYPE(bus_pool, bus_pool, GST_TYPE_VIDEO_BUFFER_POOL)
+
+static bus_arena *buffer_arena(GstBuffer *b) {
+  if (gst_buffer_n_memory(b) != 1) return NULL;
+  GstMemory *m = gst_buffer_peek_memory(b, 0);
+  return m->allocator && G_TYPE_CHECK_INSTANCE_TYPE(m->allocator, bus_arena_get_type()) ? (bus_arena *)m->allocator : NULL;
+}
+
+static void pool_release(GstBufferPool *p, GstBuffer *b) {
+  if (!buffer_arena(b)) GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_TAG_MEMORY);
+  GST_BUFFER_POOL_CLASS(bus_pool_parent_class)->release_buffer(p, b);
+}
+
+static void bus_pool_class_init(bus_poolClass *k) { GST_BUFFER_POOL_CLASS(k)->release_buffer = pool_release; }
+static void bus_pool_init(bus_pool *p) {}
+
+// ---- the sink ----
+
+typedef struct {
+  GstBuffer *buffer;  // not owned: only compared
+  uint64_t seq;
+  int64_t wall;
+  int converted;
+} arrival;
+
+enum { RING = 64, POOL_MIN = 2 };
+
+struct bus_sink {
+  gint refs, turned;
+  GstElement *appsink;
+  GstBaseTransform *convert, *flip;
+  uintptr_t handle;
+  GMutex mu;
+  uint64_t arrived;
+  arrival ring[RING];
+  GstCaps *caps;  // those of info
+  GstVideoInfo info;
+};
+
+static bus_sink *sink_ref(bus_sink *s) {
+  g_atomic_int_inc(&s->refs);
+  return s;
+}
+
+void bus_sink_unref(bus_sink *s) {
+  if (!g_atomic_int_dec_and_test(&s->refs)) return;
+  gst_clear_caps(&s->caps);
+  gst_clear_object(&s->convert);
+  gst_clear_object(&s->flip);
+  g_mutex_clear(&s->mu);
+  g_free(s);
+}
+
+static void sink_drop(gpointer s) { bus_sink_unref(s); }
+
+static GstPadProbeReturn answer_allocation(bus_sink *s, GstQuery *q) {
+  GstCaps *caps = NULL;
+  GstVideoInfo vi;
+  gst_query_parse_allocation(q, &caps, NULL);
+  if (!caps || !gst_video_info_from_caps(&vi, caps)) return GST_PAD_PROBE_OK;
+  bus_arena *a = (bus_arena *)busNeedArena(s->handle, vi.width, vi.height, (int64_t)vi.size);
+  if (!a) return GST_PAD_PROBE_OK;
+  GstAllocationParams ap;
+  gst_allocation_params_init(&ap);
+  ap.align = 63;
+  gst_query_add_allocation_param(q, GST_ALLOCATOR_CAST(a), &ap);
+  GstBufferPool *pool = g_object_new(bus_pool_get_type(), NULL);
+  gst_object_ref_sink(pool);
+  GstStructure *c = gst_buffer_pool_get_config(pool);
+  // No maximum: a bounded pool is ignored by decoders, or stops them.
+  gst_buffer_pool_config_set_params(c, caps, vi.size, POOL_MIN, 0);
+  gst_buffer_pool_config_set_allocator(c, GST_ALLOCATOR_CAST(a), &ap);
+  gst_buffer_pool_config_add_option(c, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  gst_buffer_pool_set_config(pool, c);
+  gst_query_add_allocation_pool(q, pool, vi.size, POOL_MIN, 0);
+  gst_query_add_allocation_meta(q, GST_VIDEO_META_API_TYPE, NULL);
+  gst_object_unref(pool);
+  bus_arena_unref(a);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+static int transforming(GstBaseTransform *t) { return t && !gst_base_transform_is_passthrough(t); }
+
+static void note_arrival(bus_sink *s, GstBuffer *b) {
+  int converted = transforming(s->convert) || transforming(s->flip);
+  g_mutex_lock(&s->mu);
+  s->arrived++;
+  s->ring[s->arrived % RING] = (arrival){b, s->arrived, g_get_real_time() * 1000, converted};
+  g_mutex_unlock(&s->mu);
+}
+
+static void note_orientation(bus_sink *s, GstEvent *e) {
+  GstTagList *tags = NULL;
+  gchar *way = NULL;
+  gst_event_parse_tag(e, &tags);
+  if (!gst_tag_list_get_string(tags, GST_TAG_IMAGE_ORIENTATION, &way)) return;
+  g_atomic_int_set(&s->turned, strcmp(way, "rotate-0") != 0);
+  g_free(way);
+}
+
+static GstPadProbeReturn on_pad(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+  bus_sink *s = data;
+  if (info->type & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM) {
+    GstQuery *q = GST_PAD_PROBE_INFO_QUERY(info);
+    return GST_QUERY_TYPE(q) == GST_QUERY_ALLOCATION ? answer_allocation(s, q) : GST_PAD_PROBE_OK;
+  }
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER) note_arrival(s, GST_PAD_PROBE_INFO_BUFFER(info));
+  if ((info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) && GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_TAG)
+    note_orientation(s, GST_PAD_PROBE_INFO_EVENT(info));
+  if ((info->type & GST_PAD_PROBE_TYPE_EVENT_FLUSH) && GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_FLUSH_STOP) {
+    g_mutex_lock(&s->mu);
+    s->arrived = 0;
+    memset(s->ring, 0, sizeof s->ring);
+    g_mutex_unlock(&s->mu);
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+static GstBaseTransform *as_transform(void *e) { return e && GST_IS_BASE_TRANSFORM(e) ? gst_object_ref(e) : NULL; }
+
+bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle) {
+  bus_sink *s = g_new0(bus_sink, 1);
+  s->refs = 1;
+  s->appsink = appsink;  // the pipeline owns it and outlives the sink's use
+  s->convert = as_transform(convert);
+  s->flip = as_transform(flip);
+  s->handle = handle;
+  g_mutex_init(&s->mu);
+  GstPad *pad = gst_element_get_static_pad(appsink, "sink");
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM | GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_EVENT_FLUSH, on_pad, sink_ref(s),
+                    sink_drop);
+  gst_object_unref(pad);
+  return s;
+}
+
+int bus_sink_turned(bus_sink *s) { return g_atomic_int_get(&s->turned); }
+
+// The newest arrival of this buffer is the right one: a buffer that waits in the sink cannot have arrived again.
+static void find_arrival(bus_sink *s, GstBuffer *b, bus_frame *f) {
+  g_mutex_lock(&s->mu);
+  for (uint64_t n = s->arrived; n > 0 && n + RING > s->arrived; n--) {
+    arrival *r = &s->ring[n % RING];
+    if (r->buffer != b || r->seq != n) continue;
+    f->seq = r->seq;
+    f->arrived = r->wall;
+    f->converted = r->converted;
+    break;
+  }
+  g_mutex_unlock(&s->mu);
+}
+
+static int format_code(GstVideoFormat f) {
+  switch (f) {
+    case GST_VIDEO_FORMAT_GRAY8: return BUS_GRAY8;
+    case GST_VIDEO_FORMAT_I420: return BUS_I420;
+    case GST_VIDEO_FORMAT_NV12: return BUS_NV12;
+    default: return BUS_OTHER;
+  }
+}
+
+static int matrix_code(GstVideoColorMatrix m) {
+  switch (m) {
+    case GST_VIDEO_COLOR_MATRIX_BT709: return BUS_BT709;
+    case GST_VIDEO_COLOR_MATRIX_BT2020: return BUS_BT2020;
+    default: return BUS_BT601;
+  }
+}
+
+static void describe(bus_sink *s, GstBuffer *b, bus_frame *f) {
+  GstVideoInfo *vi = &s->info;
+  bus_picture *p = &f->pic;
+  p->format = format_code(GST_VIDEO_INFO_FORMAT(vi));
+  p->width = vi->width;
+  p->height = vi->height;
+  p->planes = (int)GST_VIDEO_INFO_N_PLANES(vi);
+  p->matrix = matrix_code(vi->colorimetry.matrix);
+  p->full_range = vi->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255;
+  f->rate_n = vi->fps_n;
+  f->rate_d = vi->fps_d;
+  GstVideoMeta *vm = gst_buffer_get_video_meta(b);
+  for (int i = 0; i < p->planes && i < 3; i++) {
+    p->offset[i] = (int64_t)(vm ? vm->offset[i] : vi->offset[i]);
+    p->stride[i] = vm ? vm->stride[i] : vi->stride[i];
+  }
+}
+
+static void locate(GstBuffer *b, bus_frame *f) {
+  bus_arena *a = buffer_arena(b);
+  if (!a) return;
+  GstMemory *m = gst_buffer_peek_memory(b, 0);
+  int64_t at = ((arena_memory *)m)->data - a->block + (int64_t)m->offset;
+  for (int i = 0; i < f->pic.planes && i < 3; i++) f->pic.offset[i] += at;
+  f->arena = a->handle;
+}
+
+int bus_pull(bus_sink *s, uint64_t timeout_ns, bus_frame *f) {
+  memset(f, 0, sizeof *f);
+  GstAppSink *sink = GST_APP_SINK(s->appsink);
+  GstSample *sample = gst_app_sink_try_pull_sample(sink, timeout_ns);
+  if (!sample) return gst_app_sink_is_eos(sink) ? BUS_EOS : BUS_NOTHING;
+  GstCaps *caps = gst_sample_get_caps(sample);
+  GstBuffer *b = gst_sample_get_buffer(sample);
+  if (!caps || !b) {
+    gst_sample_unref(sample);
+    return BUS_NOTHING;
+  }
+  if (caps != s->caps) {
+    gst_caps_replace(&s->caps, caps);
+    if (!gst_video_info_from_caps(&s->info, caps)) gst_video_info_init(&s->info);
+  }
+  f->sample = sample;
+  GstClockTime t = GST_BUFFER_PTS(b);
+  GstSegment *segment = gst_sample_get_segment(sample);
+  if (GST_CLOCK_TIME_IS_VALID(t) && segment) t = gst_segment_to_running_time(segment, GST_FORMAT_TIME, t);
+  f->pts = GST_CLOCK_TIME_IS_VALID(t) ? (int64_t)t : -1;
+  find_arrival(s, b, f);
+  describe(s, b, f);
+  locate(b, f);
+  return BUS_FRAME;
+}
+
+void bus_sample_unref(GstSample *s) { gst_sample_unref(s); }
+
+// ---- pictures ----
+
+typedef struct {
+  uint8_t *p[3];
+  int stride[3], w, h, format;
+} planes;
+
+static planes at(const void *block, const bus_picture *p) {
+  planes r = {.w = p->width, .h = p->height, .format = p->format};
+  for (int i = 0; i < p->planes && i < 3; i++) {
+    r.p[i] = (uint8_t *)block + p->offset[i];
+    r.stride[i] = p->stride[i];
+  }
+  return r;
+}
+
+static const struct YuvConstants *constants(const bus_picture *p, int swapped) {
+  switch (p->matrix * 2 + (p->full_range != 0)) {
+    case BUS_BT601 * 2: return swapped ? &kYvuI601Constants : &kYuvI601Constants;
+    case BUS_BT601 * 2 + 1: return swapped ? &kYvuJPEGConstants : &kYuvJPEGConstants;
+    case BUS_BT709 * 2: return swapped ? &kYvuH709Constants : &kYuvH709Constants;
+    case BUS_BT709 * 2 + 1: return swapped ? &kYvuF709Constants : &kYuvF709Constants;
+    case BUS_BT2020 * 2: return swapped ? &kYvu2020Constants : &kYuv2020Constants;
+    default: return swapped ? &kYvuV2020Constants : &kYuvV2020Constants;
+  }
+}
+
+// Past a half, bilinear skips pixels; the box filter averages all of them.
+static enum FilterMode filter_for(const planes *s, const planes *d) {
+  return d->w * 2 < s->w || d->h * 2 < s->h ? kFilterBox : kFilterBilinear;
+}
+
+static int scale(const planes *s, const planes *d) {
+  enum FilterMode f = filter_for(s, d);
+  if (s->format == BUS_NV12)
+    return NV12Scale(s->p[0], s->stride[0], s->p[1], s->stride[1], s->w, s->h, d->p[0], d->stride[0], d->p[1], d->stride[1], d->w, d->h, f);
+  return I420Scale(s->p[0], s->stride[0], s->p[1], s->stride[1], s->p[2], s->stride[2], s->w, s->h, d->p[0], d->stride[0], d->p[1],
+                   d->stride[1], d->p[2], d->stride[2], d->w, d->h, f);
+}
+
+// libyuv's "RGB24" lies B, G, R in memory; with chroma and matrix swapped it lies R, G, B.
+static int to_packed(const planes *s, const planes *d, const bus_picture *src) {
+  int rgb = d->format == BUS_RGB;
+  const struct YuvConstants *k = constants(src, rgb);
+  if (s->format == BUS_NV12) {
+    if (rgb) return NV21ToRGB24Matrix(s->p[0], s->stride[0], s->p[1], s->stride[1], d->p[0], d->stride[0], k, s->w, s->h);
+    return NV12ToRGB24Matrix(s->p[0], s->stride[0], s->p[1], s->stride[1], d->p[0], d->stride[0], k, s->w, s->h);
+  }
+  int u = rgb ? 2 : 1, v = rgb ? 1 : 2;
+  return I420ToRGB24Matrix(s->p[0], s->stride[0], s->p[u], s->stride[u], s->p[v], s->stride[v], d->p[0], d->stride[0], k, s->w, s->h);
+}
+
+static int same_size(const planes *s, const planes *d, const bus_picture *src) {
+  if (d->format == BUS_RGB || d->format == BUS_BGR) return to_packed(s, d, src);
+  if (s->format == BUS_I420 && d->format == BUS_NV12)
+    return I420ToNV12(s->p[0], s->stride[0], s->p[1], s->stride[1], s->p[2], s->stride[2], d->p[0], d->stride[0], d->p[1], d->stride[1], s->w, s->h);
+  if (s->format == BUS_NV12 && d->format == BUS_I420)
+    return NV12ToI420(s->p[0], s->stride[0], s->p[1], s->stride[1], d->p[0], d->stride[0], d->p[1], d->stride[1], d->p[2], d->stride[2], s->w, s->h);
+  if (s->format != d->format) return -1;
+  int cw = (s->w + 1) / 2, ch = (s->h + 1) / 2;
+  CopyPlane(s->p[0], s->stride[0], d->p[0], d->stride[0], s->w, s->h);
+  if (s->format == BUS_NV12) CopyPlane(s->p[1], s->stride[1], d->p[1], d->stride[1], cw * 2, ch);
+  for (int i = 1; s->format == BUS_I420 && i < 3; i++) CopyPlane(s->p[i], s->stride[i], d->p[i], d->stride[i], cw, ch);
+  return 0;
+}
+
+// A picture of d's size in s's format, in memory to be freed.
+static planes scratch(const planes *s, const planes *d) {
+  planes t = {.w = d->w, .h = d->h, .format = s->format};
+  int cw = (d->w + 1) / 2, ch = (d->h + 1) / 2;
+  t.p[0] = g_malloc((size_t)d->w * d->h + 2 * (size_t)cw * ch);
+  t.p[1] = t.p[0] + (size_t)d->w * d->h;
+  t.p[2] = t.p[1] + (size_t)cw * ch;
+  t.stride[0] = d->w;
+  t.stride[1] = s->format == BUS_NV12 ? 2 * cw : cw;
+  t.stride[2] = cw;
+  return t;
+}
+
+int bus_convert(const void *src_block, const bus_picture *src, void *dst_block, const bus_picture *dst) {
+  planes s = at(src_block, src), d = at(dst_block, dst);
+  if (s.format != BUS_I420 && s.format != BUS_NV12) return -1;
+  if (d.format == BUS_GRAY8) {
+    ScalePlane(s.p[0], s.stride[0], s.w, s.h, d.p[0], d.stride[0], d.w, d.h, filter_for(&s, &d));
+    return 0;
+  }
+  if (s.w == d.w && s.h == d.h) return same_size(&s, &d, src);
+  if (s.format == d.format) return scale(&s, &d);
+  planes t = scratch(&s, &d);
+  int n = scale(&s, &t);
+  if (n == 0) n = same_size(&t, &d, src);
+  g_free(t.p[0]);
+  return n;
+}
+
+int bus_copy_sample(GstSample *sample, void *dst_block, const bus_picture *dst) {
+  GstVideoInfo vi;
+  GstVideoFrame vf;
+  if (!gst_video_info_from_caps(&vi, gst_sample_get_caps(sample))) return -1;
+  if (!gst_video_frame_map(&vf, &vi, gst_sample_get_buffer(sample), GST_MAP_READ)) return -2;
+  planes s = {.w = dst->width, .h = dst->height, .format = format_code(GST_VIDEO_INFO_FORMAT(&vi))}, d = at(dst_block, dst);
+  for (int i = 0; i < dst->planes && i < 3; i++) {
+    s.p[i] = GST_VIDEO_FRAME_PLANE_DATA(&vf, i);
+    s.stride[i] = GST_VIDEO_FRAME_PLANE_STRIDE(&vf, i);
+  }
+  int n = same_size(&s, &d, dst);
+  gst_video_frame_unmap(&vf);
+  return n;
+}
+
+// ---- sources ----
+
+static void options_free(gpointer data, GClosure *c) {
+  bus_source_options *o = data;
+  g_free(o->user);
+  g_free(o->password);
+  g_free(o);
+}
+
+static int has(GstElement *e, const char *name) { return g_object_class_find_property(G_OBJECT_GET_CLASS(e), name) != NULL; }
+
+static void on_source_setup(GstElement *bin, GstElement *source, gpointer data) {
+  bus_source_options *o = data;
+  GstElementFactory *f = gst_element_get_factory(source);
+  const char *kind = f ? GST_OBJECT_NAME(f) : "";
+  if (!strcmp(kind, "rtspsrc")) {
+    gst_util_set_object_arg(G_OBJECT(source), "protocols", "tcp");
+    g_object_set(source, "latency", o->latency_ms, "tcp-timeout", (guint64)(o->timeout_ns / 1000), "timeout", (guint64)(o->timeout_ns / 1000), NULL);
+  }
+  if (!strcmp(kind, "souphttpsrc")) {
+    g_object_set(source, "timeout", (guint)(o->timeout_ns / GST_SECOND), "retries", 1, NULL);
+    if (o->user && has(source, "user-id")) g_object_set(source, "user-id", o->user, "user-pw", o->password, NULL);
+  }
+}
+
+void bus_on_source_setup(void *bin, bus_source_options *o) {
+  g_signal_connect_data(bin, "source-setup", G_CALLBACK(on_source_setup), o, options_free, 0);
+}
+
+int bus_seek(void *element, int64_t start, int64_t stop) {
+  GstSeekType t = stop < 0 ? GST_SEEK_TYPE_NONE : GST_SEEK_TYPE_SET;
+  return gst_element_seek(element, 1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_ACCURATE, GST_SEEK_TYPE_SET, start, t, stop);
+}
+
+int64_t bus_duration(void *element) {
+  gint64 d = -1;
+  return gst_element_query_duration(element, GST_FORMAT_TIME, &d) ? d : -1;
+}
+
+// ---- encoders ----
+
+int bus_push(void *appsrc, const void *data, int64_t size, uint64_t pts, uint64_t duration) {
+  GstBuffer *b = gst_buffer_new_allocate(NULL, size, NULL);
+  if (!b) return GST_FLOW_ERROR;
+  gst_buffer_fill(b, 0, data, size);
+  GST_BUFFER_PTS(b) = pts;
+  GST_BUFFER_DURATION(b) = duration;
+  return gst_app_src_push_buffer(GST_APP_SRC(appsrc), b);
+}
+
+int bus_queued(void *appsrc) { return (int)gst_app_src_get_current_level_buffers(GST_APP_SRC(appsrc)); }
+void bus_end(void *appsrc) { gst_app_src_end_of_stream(GST_APP_SRC(appsrc)); }
+
+// ---- what is installed ----
+
+char *bus_missing(GstMessage *m, char **words) {
+  if (!gst_is_missing_plugin_message(m)) return NULL;
+  *words = gst_missing_plugin_message_get_description(m);
+  const GstStructure *s = gst_message_get_structure(m);
+  const GValue *v = gst_structure_get_value(s, "detail");
+  if (v && GST_VALUE_HOLDS_CAPS(v) && gst_caps_get_size(gst_value_get_caps(v)) > 0)
+    return g_strdup(gst_structure_get_name(gst_caps_get_structure(gst_value_get_caps(v), 0)));
+  return g_strdup(v && G_VALUE_HOLDS_STRING(v) ? g_value_get_string(v) : "");
+}
+
+int bus_has_element(const char *name) {
+  GstElementFactory *f = gst_element_factory_find(name);
+  if (f) gst_object_unref(f);
+  return f != NULL;
+}
+
+void bus_begin(void) {
+  gst_pb_utils_init();
+  if (g_getenv("GST_DEBUG")) return;
+  gst_debug_set_default_threshold(GST_LEVEL_NONE);
+}
+
+char *bus_video_decoders(void) {
+  GString *out = g_string_new(NULL);
+  GList *l = gst_element_factory_list_get_elements(GST_ELEMENT_FACTORY_TYPE_DECODER | GST_ELEMENT_FACTORY_TYPE_MEDIA_VIDEO, GST_RANK_MARGINAL);
+  for (GList *i = l; i; i = i->next) g_string_append_printf(out, "%s\n", GST_OBJECT_NAME(i->data));
+  gst_plugin_feature_list_free(l);
+  return g_string_free(out, FALSE);
+}

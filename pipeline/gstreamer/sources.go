@@ -1,0 +1,259 @@
+package gstreamer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
+)
+
+// FolderRate is the frames a second of a folder of images whose URL does not say: file:///dir?fps=10.
+const FolderRate = 25
+
+// item is one thing to play: a whole video, or one image of a folder.
+type item struct {
+	head string // gives raw video; its element "source" takes uri, if that is not empty
+	uri  string
+	name string // for people, without secrets
+	sync bool   // at its own speed
+	drop bool   // the newest frame replaces those that wait
+}
+
+// plan is a source as it will be played.
+type plan struct {
+	name   string // for people, without secrets
+	items  []item
+	live   bool          // known before it opens; http finds out
+	web    bool          // it may turn out to be live
+	seek   bool          // Start is sought, not skipped to
+	period time.Duration // a folder: from image to image
+	frames int           // known before it opens
+	user   *url.Userinfo // for http
+}
+
+// tail is what every source runs into. videoconvert passes I420 and NV12 through as they are;
+// videoflip would copy every frame even where nothing is to be turned, so it stands in the
+// place of %s only for sources with an orientation tag.
+const tail = "videoconvert name=convert !%s video/x-raw,format=(string){I420,NV12} ! " +
+	"appsink name=sink max-buffers=2 enable-last-sample=false wait-on-eos=false sync=%t drop=%t"
+
+const turn = " videoflip name=flip video-direction=auto !"
+
+// launch is the pipeline of an item, with what turns its pictures upright or without.
+func (i item) launch(upright bool) string {
+	flip := ""
+	if upright {
+		flip = turn
+	}
+	return i.head + " ! " + fmt.Sprintf(tail, flip, i.sync, i.drop)
+}
+
+const decode = `uridecodebin name=source caps="video/x-raw(ANY)" expose-all-streams=false`
+
+// planFor says how a source is played. It looks at files but opens nothing else.
+func planFor(s pipeline.Source) (plan, error) {
+	if strings.TrimSpace(s.URL) == "" {
+		return plan{}, core.Faultf(core.Invalid, "open", "", "the source is empty")
+	}
+	if s.Start < 0 || s.Duration < 0 {
+		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "start %s and duration %s are not below 0", s.Start, s.Duration)
+	}
+	scheme, _, found := strings.Cut(s.URL, "://")
+	if !found || len(scheme) < 2 || strings.ContainsAny(scheme, "/. ") {
+		return planPath(s, s.URL, FolderRate)
+	}
+	kinds := map[string]func(pipeline.Source, *url.URL) (plan, error){
+		"file": planFile, "rtsp": planRTSP, "rtsps": planRTSP, "http": planHTTP, "https": planHTTP, "v4l2": planCamera, "test": planTest,
+	}
+	kind := kinds[strings.ToLower(scheme)]
+	if kind == nil {
+		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "%s:// is not one of file, rtsp, rtsps, http, https, v4l2, test", scheme)
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		var reason *url.Error
+		if errors.As(err, &reason) {
+			err = reason.Err // without the URL: its userinfo may be what is wrong
+		}
+		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "it is not a URL: %s", redact(err.Error()))
+	}
+	return kind(s, u)
+}
+
+func planFile(s pipeline.Source, u *url.URL) (plan, error) {
+	if u.Host != "" && u.Host != "localhost" {
+		return plan{}, core.Faultf(core.Invalid, "open", s.URL, "host %q: a file URL has three slashes: file:///path", u.Host)
+	}
+	fps := float64(FolderRate)
+	for key, values := range u.Query() {
+		f, err := strconv.ParseFloat(values[0], 64)
+		if key != "fps" || err != nil || !(f > 0 && f <= 1000) {
+			return plan{}, core.Faultf(core.Invalid, "open", s.URL, "%s=%s: a file URL takes fps=0.01..1000, for folders of images, and nothing else", key, values[0])
+		}
+		fps = f
+	}
+	return planPath(s, u.Path, fps)
+}
+
+func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return plan{}, openFault(path, err)
+	}
+	if info.IsDir() {
+		return planFolder(path, fps)
+	}
+	if !info.Mode().IsRegular() {
+		return plan{}, core.Faultf(core.SourceOpen, "open", path, "it is not a file (%s)", info.Mode().Type())
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return plan{}, openFault(path, err)
+	}
+	f.Close()
+	if info.Size() == 0 {
+		return plan{}, core.Faultf(core.SourceFormat, "open", path, "the file is empty")
+	}
+	p := plan{name: path, live: s.Realtime, seek: true}
+	if isImage(path) && !strings.EqualFold(filepath.Ext(path), ".gif") {
+		p.frames, p.seek = 1, false
+	}
+	uri, err := fileURI(path)
+	p.items = []item{{head: decode, uri: uri, name: path, sync: s.Realtime, drop: s.Realtime}}
+	return p, err
+}
+
+// openFault says why a path cannot be read, in the system's words.
+func openFault(path string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	f := core.Faultf(core.SourceOpen, "open", path, "%w", err)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Hint = "a source is a file, a folder of images, or a URL: rtsp://, http(s)://, v4l2:///dev/video0, test://"
+	}
+	return f
+}
+
+func fileURI(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", core.Faultf(core.SourceOpen, "open", path, "%w", err)
+	}
+	return (&url.URL{Scheme: "file", Path: abs}).String(), nil
+}
+
+var imageTypes = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
+
+func isImage(path string) bool {
+	return slices.Contains(imageTypes, strings.ToLower(filepath.Ext(path)))
+}
+
+// planFolder plays every image of a folder, not of those below it, in natural order.
+func planFolder(dir string, fps float64) (plan, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return plan{}, openFault(dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && isImage(e.Name()) && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return plan{}, core.Faultf(core.SourceOpen, "open", dir, "the folder has no images (%s)", strings.Join(imageTypes, " "))
+	}
+	slices.SortFunc(names, naturally)
+	p := plan{name: dir, frames: len(names), period: time.Duration(float64(time.Second) / fps)}
+	for _, n := range names {
+		path := filepath.Join(dir, n)
+		uri, err := fileURI(path)
+		if err != nil {
+			return plan{}, err
+		}
+		p.items = append(p.items, item{head: decode, uri: uri, name: path})
+	}
+	return p, nil
+}
+
+// naturally orders names as people do: img2 before img10. Names that differ in nothing but
+// leading zeros or case are ordered as bytes.
+func naturally(a, b string) int {
+	x, y := strings.ToLower(a), strings.ToLower(b)
+	for x != "" && y != "" {
+		nx, ny := digits(x), digits(y)
+		if nx > 0 && ny > 0 {
+			dx, dy := strings.TrimLeft(x[:nx], "0"), strings.TrimLeft(y[:ny], "0")
+			if len(dx) != len(dy) {
+				return len(dx) - len(dy)
+			}
+			if dx != dy {
+				return strings.Compare(dx, dy)
+			}
+			x, y = x[nx:], y[ny:]
+			continue
+		}
+		if x[0] != y[0] {
+			return int(x[0]) - int(y[0])
+		}
+		x, y = x[1:], y[1:]
+	}
+	if len(x) != len(y) {
+		return len(x) - len(y)
+	}
+	return strings.Compare(a, b)
+}
+
+func digits(s string) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+func planRTSP(s pipeline.Source, u *url.URL) (plan, error) {
+	if u.Host == "" {
+		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "it names no host: rtsp://host:554/path")
+	}
+	return network(s, u, plan{live: true}), nil
+}
+
+func planHTTP(s pipeline.Source, u *url.URL) (plan, error) {
+	if u.Host == "" {
+		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "it names no host: http://host/path")
+	}
+	p := plan{web: true, live: s.Realtime, seek: true, user: u.User}
+	v := *u
+	v.User = nil // souphttpsrc takes it as properties
+	return network(s, &v, p), nil
+}
+
+func network(s pipeline.Source, u *url.URL, p plan) plan {
+	p.name = redact(s.URL)
+	p.items = []item{{head: decode, uri: u.String(), name: p.name, sync: s.Realtime && p.web, drop: p.live}}
+	return p
+}
+
+func planCamera(s pipeline.Source, u *url.URL) (plan, error) {
+	if !strings.HasPrefix(u.Path, "/dev/") || u.Host != "" {
+		return plan{}, core.Faultf(core.Invalid, "open", s.URL, "a camera is v4l2:///dev/videoN")
+	}
+	if _, err := os.Stat(u.Path); err != nil {
+		f := core.Faultf(core.SourceOpen, "open", s.URL, "%w", err)
+		f.Hint = "ls /dev/video* shows the cameras"
+		return plan{}, f
+	}
+	return network(s, u, plan{live: true}), nil
+}
