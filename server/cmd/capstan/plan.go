@@ -88,7 +88,7 @@ func showPlan(w io.Writer, f planFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := checkActive(entries, f.active, paths); err != nil {
+	if err := checkNames("--active", entries, f.active, paths); err != nil {
 		return err
 	}
 	options, err := parseOptions(entries, f.options)
@@ -110,10 +110,10 @@ func showPlan(w io.Writer, f planFlags) error {
 	return write(w, p, note)
 }
 
-// checkActive refuses names that are not in the catalogue, with those that may be meant.
-func checkActive(entries []catalog.Entry, active, paths []string) error {
+// checkNames refuses names of a flag that are not in the catalogue, with those that may be meant.
+func checkNames(flag string, entries []catalog.Entry, names, paths []string) error {
 	known := catalog.Names(entries)
-	for _, name := range active {
+	for _, name := range names {
 		if slices.Contains(known, name) {
 			continue
 		}
@@ -123,7 +123,7 @@ func checkActive(entries []catalog.Entry, active, paths []string) error {
 		} else if len(known) == 0 {
 			hint = "there are none"
 		}
-		return usageError{fmt.Errorf("--active: there is no capsule %q in %s (%s)", name, strings.Join(paths, ", "), hint)}
+		return usageError{fmt.Errorf("%s: there is no capsule %q in %s (%s)", flag, name, strings.Join(paths, ", "), hint)}
 	}
 	return nil
 }

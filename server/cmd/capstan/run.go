@@ -164,7 +164,7 @@ func chooseCapsules(f runFlags) ([]chosen, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := knownNames(entries, folders, f.only, f.without); err != nil {
+	if err := errors.Join(checkNames("--only", entries, f.only, folders), checkNames("--without", entries, f.without, folders)); err != nil {
 		return nil, err
 	}
 	options, err := parseOptions(entries, f.options)
@@ -195,21 +195,6 @@ func wanted(e catalog.Entry, f runFlags, hasOption bool) bool {
 	}
 }
 
-func knownNames(entries []catalog.Entry, folders []string, lists ...[]string) error {
-	var known []string
-	for _, e := range entries {
-		known = append(known, e.Declaration.Name)
-	}
-	for _, list := range lists {
-		for _, name := range list {
-			if !slices.Contains(known, name) {
-				return usageError{fmt.Errorf("there is no capsule %q in %s; there are: %s", name, strings.Join(folders, ", "), strings.Join(known, ", "))}
-			}
-		}
-	}
-	return nil
-}
-
 // parseOptions reads capsule.name=value entries.
 func parseOptions(entries []catalog.Entry, texts []string) (map[string]map[string]any, error) {
 	options := map[string]map[string]any{}
@@ -219,13 +204,13 @@ func parseOptions(entries []catalog.Entry, texts []string) (map[string]map[strin
 		if !ok || !dot {
 			return nil, usageError{fmt.Errorf("--option %q: want capsule.name=value", text)}
 		}
-		i := slices.IndexFunc(entries, func(e catalog.Entry) bool { return e.Declaration.Name == capsule })
-		if i < 0 {
+		e, found := catalog.Find(entries, capsule)
+		if !found {
 			return nil, usageError{fmt.Errorf("--option %q: there is no capsule %q", text, capsule)}
 		}
-		o, found := entries[i].Declaration.Option(name)
+		o, found := e.Declaration.Option(name)
 		if !found {
-			_, err := entries[i].Declaration.Complete(map[string]any{name: value})
+			_, err := e.Declaration.Complete(map[string]any{name: value})
 			return nil, usageError{fmt.Errorf("--option %q: %w", text, err)}
 		}
 		v, err := o.Parse(value)
@@ -244,15 +229,11 @@ func parseOptions(entries []catalog.Entry, texts []string) (map[string]map[strin
 func planned(list []chosen) ([]chosen, error) {
 	var capsules []plan.Capsule
 	for _, c := range list {
-		values, err := c.entry.Declaration.Complete(c.values)
-		if err != nil {
-			return nil, err
-		}
-		d, err := c.entry.Declaration.Resolve(values)
+		pc, err := catalog.Planned(c.entry, c.values)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		capsules = append(capsules, plan.Capsule{Name: d.Name, Input: d.Input, Output: d.Output})
+		capsules = append(capsules, pc)
 	}
 	p, err := plan.Make(capsules)
 	if err != nil {
@@ -330,7 +311,7 @@ func (r *run) openOutputs() error {
 	if r.flags.overlay == "" {
 		return nil
 	}
-	film, err := openFilm(r.flags.overlay, info.Caps)
+	film, err := openFilm(r.flags.overlay, info.Caps, r.log.Named("overlay"))
 	r.film = film
 	return err
 }
