@@ -16,21 +16,20 @@ func (g *graph) connect() {
 // weaver collects the edges to one capsule at a time. Its lists are used again for the next.
 type weaver struct {
 	g         *graph
-	creators  map[int32][]int32 // class → admitted capsules that create it
-	providers map[int32][]int32 // trait → admitted capsules that add it
-	givers    []int32           // admitted capsules that do not take everything
-	any       int32             // the reason "any node"
+	creators  [][]int32 // class → admitted capsules that create it
+	providers [][]int32 // trait → admitted capsules that add it
+	any       int32     // the reason "any node"
 
 	viable  []int32   // per reason: 1 + the capsule it was last viable for
 	why     [][]int32 // per capsule: reasons of the edge from it
+	last    []edge    // per capsule: the edge from it that was kept last
 	touched []int32   // capsules with reasons
-	arena   []int32   // where the reasons are kept in the end
 }
 
 func (g *graph) newWeaver() *weaver {
 	w := &weaver{
-		g: g, creators: map[int32][]int32{}, providers: map[int32][]int32{},
-		viable: make([]int32, len(g.reasons)), why: make([][]int32, len(g.caps)),
+		g: g, creators: make([][]int32, len(g.reasons)), providers: make([][]int32, len(g.reasons)),
+		viable: make([]int32, len(g.reasons)), why: make([][]int32, len(g.caps)), last: make([]edge, len(g.caps)),
 	}
 	for i := range g.caps {
 		c := &g.caps[i]
@@ -42,9 +41,6 @@ func (g *graph) newWeaver() *weaver {
 		}
 		for _, t := range c.traits {
 			w.providers[t] = append(w.providers[t], int32(i))
-		}
-		if !c.takesAll() {
-			w.givers = append(w.givers, int32(i))
 		}
 	}
 	w.any = int32(slices.IndexFunc(g.reasons, func(r reason) bool { return r.kind == everything }))
@@ -76,7 +72,7 @@ func (w *weaver) weave(i int32) []edge {
 }
 
 // weaveAll is for a capsule that takes everything: the reasons of an edge to it are all that
-// the other creates, or "any node"; they are the same for every such capsule.
+// the other creates, or "any node".
 func (w *weaver) weaveAll(i int32) []edge {
 	list := make([]edge, 0, len(w.g.caps))
 	for j := range w.g.caps {
@@ -86,9 +82,9 @@ func (w *weaver) weaveAll(i int32) []edge {
 		}
 		switch {
 		case len(p.creates) > 0:
-			list = append(list, edge{from: int32(j), why: p.creates})
+			list = append(list, w.keep(int32(j), p.creates))
 		case !p.takesAll():
-			list = append(list, edge{from: int32(j), why: []int32{w.any}})
+			list = append(list, w.keep(int32(j), []int32{w.any}))
 		}
 	}
 	return list
@@ -118,22 +114,26 @@ func (w *weaver) finish() []edge {
 	list := make([]edge, 0, len(w.touched))
 	for _, p := range w.touched {
 		slices.Sort(w.why[p])
-		list = append(list, edge{from: p, why: w.keep(w.why[p])})
+		list = append(list, w.keep(p, w.why[p]))
 		w.why[p] = w.why[p][:0]
 	}
 	w.touched = w.touched[:0]
 	return list
 }
 
-// keep copies reasons into memory that is allocated in large pieces.
-func (w *weaver) keep(why []int32) []int32 {
-	if cap(w.arena)-len(w.arena) < len(why) {
-		w.arena = make([]int32, 0, max(4096, len(why)))
+// keep makes an edge. Edges from one capsule often have the same reasons; those next to each
+// other share them.
+func (w *weaver) keep(from int32, why []int32) edge {
+	e := w.last[from]
+	if e.count == 0 || !slices.Equal(w.g.reasonsOf(e), why) {
+		e = edge{from: from, first: int32(len(w.g.why)), count: int32(len(why))}
+		w.g.why = append(w.g.why, why...)
+		w.last[from] = e
 	}
-	start := len(w.arena)
-	w.arena = append(w.arena, why...)
-	return w.arena[start:len(w.arena):len(w.arena)]
+	return e
 }
+
+func (g *graph) reasonsOf(e edge) []int32 { return g.why[e.first : e.first+e.count] }
 
 // backward says whether an edge goes from a later round to an earlier one, or against the
 // order of names within a round.
@@ -282,48 +282,66 @@ func (g *graph) followers() (waiting []int, followers [][]int32) {
 
 // edgeLists gives the edges by name of the giver, then of the taker.
 func (g *graph) edgeLists() (kept, dropped []Edge) {
+	lists, backward := g.byGiver()
+	total := 0
+	for _, l := range lists {
+		total += len(l)
+	}
+	kept, dropped = make([]Edge, 0, total-backward), make([]Edge, 0, backward)
 	texts := make([]string, len(g.reasons))
 	for i, r := range g.reasons {
 		texts[i] = r.text()
 	}
-	at, keptAt, total, reasons := make([]int, len(g.caps)+1), 0, 0, 0
-	for to := range g.preds {
-		for _, e := range g.preds[to] {
-			at[e.from+1]++
-			total++
-			reasons += len(e.why)
-			if !e.dropped {
-				keptAt++
+	for from, l := range lists {
+		var last edge
+		var why []string
+		for _, x := range l {
+			if e := x.edge; why == nil || e.first != last.first {
+				last, why = e, pick(texts, g.reasonsOf(e))
+			}
+			e := Edge{From: g.names[from], To: g.names[x.to], Why: why}
+			if x.dropped {
+				dropped = append(dropped, e)
+			} else {
+				kept = append(kept, e)
 			}
 		}
 	}
-	for i := range g.caps {
-		at[i+1] += at[i]
-	}
-	all := make([]struct {
-		e  *edge
-		to int32
-	}, total)
-	for to := range g.preds {
-		for j := range g.preds[to] {
-			e := &g.preds[to][j]
-			all[at[e.from]].e, all[at[e.from]].to = e, int32(to)
-			at[e.from]++
-		}
-	}
-	kept, dropped = make([]Edge, 0, keptAt), make([]Edge, 0, total-keptAt)
-	arena := make([]string, 0, reasons)
-	for _, x := range all {
-		start := len(arena)
-		for _, r := range x.e.why {
-			arena = append(arena, texts[r])
-		}
-		e := Edge{From: g.names[x.e.from], To: g.names[x.to], Why: arena[start:len(arena):len(arena)]}
-		if x.e.dropped {
-			dropped = append(dropped, e)
-		} else {
-			kept = append(kept, e)
-		}
-	}
 	return kept, dropped
+}
+
+type edgeTo struct {
+	edge
+	to int32
+}
+
+// byGiver turns the lists of edges round: per capsule, the edges from it, ascending.
+func (g *graph) byGiver() (lists [][]edgeTo, dropped int) {
+	count := make([]int, len(g.caps))
+	for to := range g.preds {
+		for _, e := range g.preds[to] {
+			count[e.from]++
+		}
+	}
+	lists = make([][]edgeTo, len(g.caps))
+	for i, n := range count {
+		lists[i] = make([]edgeTo, 0, n)
+	}
+	for to := range g.preds {
+		for _, e := range g.preds[to] {
+			lists[e.from] = append(lists[e.from], edgeTo{e, int32(to)})
+			if e.dropped {
+				dropped++
+			}
+		}
+	}
+	return lists, dropped
+}
+
+func pick(texts []string, list []int32) []string {
+	s := make([]string, 0, len(list))
+	for _, i := range list {
+		s = append(s, texts[i])
+	}
+	return s[:len(s):len(s)]
 }

@@ -11,29 +11,33 @@ type graph struct {
 	reasons []reason
 	classes []int32 // the reasons that are classes
 
-	// Who wants what; fixed.
-	accepts   map[int32][]int32 // class → capsules that name it
-	wildcards []int32           // capsules that take any class
-	requirers map[int32][]int32 // trait → capsules that require it
+	// Who wants what; fixed. By reason.
+	accepts   [][]int32 // class → capsules that name it
+	requirers [][]int32 // trait → capsules that require it
+	wildcards []int32   // capsules that take any class
 
-	// What the admitted capsules give; grows with every round.
-	created  []int32        // per reason: admitted creators of the class
-	provided map[pair]int32 // admitted providers of a trait for a class
-	anyClass []int32        // per reason: admitted providers of the trait for every class
-	known    []int32        // classes that are created, in the order of their appearance
+	// What the admitted capsules give; grows with every round. By reason.
+	created  []int32 // class → number of admitted creators
+	provided []bits  // trait → classes for which it is provided
+	anyClass []bool  // trait → whether it is provided for every class
+	known    []int32 // classes that are created, in the order of their appearance
 
 	ready, maybe []int32 // candidates of the next round
 
 	preds [][]edge // per capsule: those it waits for, ascending
+	why   []int32  // the reasons of all edges, each list ascending
 }
 
-type pair struct{ trait, class int32 }
+// bits is a set of small numbers; it grows when it is first written.
+type bits []uint64
 
-// edge is a dependency on capsule from.
+func (b bits) has(i int32) bool { return len(b) > 0 && b[i>>6]&(1<<(i&63)) != 0 }
+
+// edge is a dependency on capsule from, for the reasons graph.why[first:first+count]. It has
+// no pointers, because there may be hundreds of thousands.
 type edge struct {
-	from    int32
-	dropped bool
-	why     []int32 // ascending
+	from, first, count int32
+	dropped            bool
 }
 
 // capsule is the planner's reading of a Capsule. Lists are ascending.
@@ -63,9 +67,12 @@ func (c *capsule) takesAll() bool {
 }
 
 func newGraph(sorted []Capsule) *graph {
-	g := &graph{accepts: map[int32][]int32{}, requirers: map[int32][]int32{}, provided: map[pair]int32{}}
 	in := newInterner(sorted)
-	g.reasons = in.reasons
+	n := len(in.reasons)
+	g := &graph{
+		reasons: in.reasons, accepts: make([][]int32, n), requirers: make([][]int32, n),
+		created: make([]int32, n), provided: make([]bits, n), anyClass: make([]bool, n),
+	}
 	for i, r := range g.reasons {
 		if r.kind == aClass {
 			g.classes = append(g.classes, int32(i))
@@ -76,8 +83,6 @@ func newGraph(sorted []Capsule) *graph {
 		g.caps = append(g.caps, in.read(&sorted[i]))
 		g.index(int32(i))
 	}
-	g.created = make([]int32, len(g.reasons))
-	g.anyClass = make([]int32, len(g.reasons))
 	return g
 }
 
@@ -140,16 +145,20 @@ func (g *graph) admit(i int32) {
 	}
 	for _, t := range c.traits {
 		if len(c.classes) == 0 {
-			if g.anyClass[t]++; g.anyClass[t] == 1 {
+			if !g.anyClass[t] {
+				g.anyClass[t] = true
 				for _, k := range g.known {
 					g.lookAgain(g.requirers[t], k)
 				}
 			}
 			continue
 		}
+		if g.provided[t] == nil {
+			g.provided[t] = make(bits, len(g.reasons)>>6+1)
+		}
 		for _, k := range c.classes {
-			p := pair{t, k}
-			if g.provided[p]++; g.provided[p] == 1 {
+			if !g.provided[t].has(k) {
+				g.provided[t][k>>6] |= 1 << (k & 63)
 				g.lookAgain(g.requirers[t], k)
 			}
 		}
@@ -198,7 +207,7 @@ func (g *graph) feeds(c *capsule, class int32) state {
 }
 
 func (g *graph) has(trait, class int32) bool {
-	return g.anyClass[trait] > 0 || g.provided[pair{trait, class}] > 0
+	return g.anyClass[trait] || g.provided[trait].has(class)
 }
 
 // viable gives the classes by which an admitted capsule is fed: accepted, created by another

@@ -3,6 +3,8 @@ package plan
 import (
 	"slices"
 	"strings"
+
+	"github.com/capstan-video/capstan/core"
 )
 
 // unproven lists the admitted capsules that lack a declared key on every class that feeds them.
@@ -59,6 +61,8 @@ func (g *graph) missingKeys(i int32) []int32 {
 	return somewhere
 }
 
+type pair struct{ trait, class int32 }
+
 // keysInTime gives the keys, by class (-1: any), that come over edges which are kept.
 func (g *graph) keysInTime(i int32) map[pair]bool {
 	c := &g.caps[i]
@@ -85,16 +89,40 @@ func (g *graph) keysInTime(i int32) map[pair]bool {
 
 func (g *graph) blocked(idle []Capsule) []Blocked {
 	list := []Blocked{}
+	var offers []offer
 	for i := range g.caps {
-		if g.caps[i].round == 0 {
-			list = append(list, g.explain(int32(i), idle))
+		if g.caps[i].round > 0 {
+			continue
 		}
+		if offers == nil {
+			offers = offersOf(idle)
+		}
+		list = append(list, g.explain(int32(i), offers))
+	}
+	return list
+}
+
+// offer is what a capsule would give that is switched off.
+type offer struct {
+	name  string
+	adds  core.Description
+	reach []string // classes whose nodes get its traits; empty: any
+}
+
+func offersOf(idle []Capsule) []offer {
+	list := make([]offer, 0, len(idle))
+	for _, c := range idle {
+		o := offer{name: c.Name, adds: c.Input.Difference(c.Output), reach: c.Output.Detections}
+		if len(o.reach) == 0 {
+			o.reach = c.Input.Detections
+		}
+		list = append(list, o)
 	}
 	return list
 }
 
 // explain says why capsule i cannot run and what would let it.
-func (g *graph) explain(i int32, idle []Capsule) Blocked {
+func (g *graph) explain(i int32, idle []offer) Blocked {
 	c := &g.caps[i]
 	var near []int32 // accepted classes that are created, and lack the fewest traits
 	var lacking []int32
@@ -130,7 +158,7 @@ func (g *graph) lacks(c *capsule, class int32) []int32 {
 	return l
 }
 
-func (g *graph) noClass(i int32, idle []Capsule) (why, hint string) {
+func (g *graph) noClass(i int32, idle []offer) (why, hint string) {
 	c := &g.caps[i]
 	classes := g.texts(c.accepts)
 	if len(classes) == 0 {
@@ -142,14 +170,13 @@ func (g *graph) noClass(i int32, idle []Capsule) (why, hint string) {
 	who := g.others(i, func(o *capsule) bool {
 		return slices.ContainsFunc(o.creates, func(k int32) bool { return g.accepted(c, k) })
 	})
-	off := names(idle, func(o Capsule) bool {
-		creates := o.Input.Difference(o.Output).Detections
-		return slices.ContainsFunc(creates, func(k string) bool { return len(classes) == 0 || slices.Contains(classes, k) })
+	off := names(idle, func(o offer) bool {
+		return slices.ContainsFunc(o.adds.Detections, func(k string) bool { return len(classes) == 0 || slices.Contains(classes, k) })
 	})
 	return why, hint + would(who, off)
 }
 
-func (g *graph) missingTrait(i int32, classes, traits []int32, idle []Capsule) (why, hint string) {
+func (g *graph) missingTrait(i int32, classes, traits []int32, idle []offer) (why, hint string) {
 	c := g.texts(classes)
 	t := make([]string, 0, len(traits))
 	for _, x := range traits {
@@ -164,7 +191,7 @@ func (g *graph) missingTrait(i int32, classes, traits []int32, idle []Capsule) (
 	who := g.others(i, func(o *capsule) bool {
 		return intersect(o.traits, traits) && (len(o.classes) == 0 || intersect(o.classes, classes))
 	})
-	off := names(idle, func(o Capsule) bool { return gives(o, g.wanted(traits), c) })
+	off := names(idle, func(o offer) bool { return o.gives(g.wanted(traits), c) })
 	return why, hint + would(who, off)
 }
 
@@ -188,28 +215,21 @@ func (r reason) wanted() string {
 	}
 }
 
-// gives says whether an idle capsule would add one of the traits to one of the classes.
-func gives(o Capsule, traits []reason, classes []string) bool {
-	reach := o.Output.Detections
-	if len(reach) == 0 {
-		reach = o.Input.Detections
-	}
-	if len(reach) > 0 && !slices.ContainsFunc(reach, func(k string) bool { return slices.Contains(classes, k) }) {
+// gives says whether it would add one of the traits to one of the classes.
+func (o offer) gives(traits []reason, classes []string) bool {
+	if len(o.reach) > 0 && !slices.ContainsFunc(o.reach, func(k string) bool { return slices.Contains(classes, k) }) {
 		return false
 	}
-	adds := o.Input.Difference(o.Output)
-	for _, t := range traits {
-		switch {
-		case t.kind == encoded && adds.Encoded, t.kind == tracked && adds.Tracked:
-			return true
+	return slices.ContainsFunc(traits, func(t reason) bool {
+		switch t.kind {
+		case encoded:
+			return o.adds.Encoded
+		case tracked:
+			return o.adds.Tracked
+		default:
+			return slices.ContainsFunc(o.adds.Attributes, func(a core.Attribute) bool { return a.Name == t.name })
 		}
-		for _, a := range adds.Attributes {
-			if t.kind == anAttribute && t.name == a.Name {
-				return true
-			}
-		}
-	}
-	return false
+	})
 }
 
 // others gives the blocked capsules, i apart, that would give what i lacks.
@@ -223,11 +243,11 @@ func (g *graph) others(i int32, would func(*capsule) bool) []string {
 	return list
 }
 
-func names(list []Capsule, keep func(Capsule) bool) []string {
+func names(list []offer, keep func(offer) bool) []string {
 	var n []string
-	for _, c := range list {
-		if keep(c) {
-			n = append(n, c.Name)
+	for _, o := range list {
+		if keep(o) {
+			n = append(n, o.name)
 		}
 	}
 	slices.Sort(n)

@@ -40,7 +40,7 @@ type Plan struct {
 	Blocked  []Blocked  // not in the stages
 }
 
-// Edge says that To waits for From. Why has entries such as "class person", "trait tracked",
+// Edge says that To waits for From. Edges may share one Why. It has entries such as "class person", "trait tracked",
 // "trait encoded", "attribute gait", "key confidence"; "any node" for a capsule that takes
 // whatever there is.
 type Edge struct {

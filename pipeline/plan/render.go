@@ -172,7 +172,7 @@ func (p *Plan) Mermaid() string {
 		fmt.Fprintf(&b, "  %s -->|\"%s\"| %s\n", id[e.From], mermaid(list(e.Why)), id[e.To])
 	}
 	for _, e := range p.Dropped {
-		fmt.Fprintf(&b, "  %s -. \"not followed\" .-x %s\n", id[e.From], id[e.To])
+		fmt.Fprintf(&b, "  %s -.->|\"not followed\"| %s\n", id[e.From], id[e.To])
 	}
 	for _, x := range p.Blocked {
 		fmt.Fprintf(&b, "  %s(\"%s<br/>%s\"):::out\n", id[x.Capsule], mermaid(x.Capsule), mermaid(x.Reason))
@@ -208,33 +208,33 @@ func (p *Plan) DOT() string {
 	for i, s := range p.Stages {
 		fmt.Fprintf(&b, "  subgraph stage%d {\n    rank=same;\n", i+1)
 		for _, name := range s {
-			label, extra := name, ""
+			label, extra := []string{name}, ""
 			if keys := hungry[name]; keys != nil {
-				label += "\nneeds key " + list(keys)
+				label = append(label, "needs key "+list(keys))
 				extra = ", color=\"#b8860b\", fillcolor=\"#fdf6e3\""
 			}
-			fmt.Fprintf(&b, "    %s [label=%s%s];\n", id[name], dot(label), extra)
+			fmt.Fprintf(&b, "    %s [label=%s%s];\n", id[name], dot(label...), extra)
 		}
 		b.WriteString("  }\n")
 	}
 	for _, e := range p.Edges {
-		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", id[e.From], id[e.To], dot(strings.Join(e.Why, "\n")))
+		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", id[e.From], id[e.To], dot(e.Why...))
 	}
 	for _, e := range p.Dropped {
 		fmt.Fprintf(&b, "  %s -> %s [label=\"not followed\", style=dashed, constraint=false];\n", id[e.From], id[e.To])
 	}
 	for _, x := range p.Blocked {
-		fmt.Fprintf(&b, "  %s [label=%s, style=\"rounded,dashed\", color=\"#999999\", fontcolor=\"#666666\"];\n", id[x.Capsule], dot(x.Capsule+"\n"+x.Reason))
+		fmt.Fprintf(&b, "  %s [label=%s, style=\"rounded,dashed\", color=\"#999999\", fontcolor=\"#666666\"];\n", id[x.Capsule], dot(x.Capsule, x.Reason))
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-// dot quotes a text for Graphviz; \n stays a line break.
-func dot(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(clean(l))
+// dot quotes the lines of a label for Graphviz.
+func dot(lines ...string) string {
+	quoted := make([]string, 0, len(lines))
+	for _, l := range lines {
+		quoted = append(quoted, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(clean(l)))
 	}
-	return `"` + strings.Join(lines, `\n`) + `"`
+	return `"` + strings.Join(quoted, `\n`) + `"`
 }
