@@ -1,0 +1,271 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/sdk/wire"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// process gives one frame to the capsule and waits for its answer, until limit and the end of
+// the process that follows it. When it returns, the frame's memory is nobody's.
+func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (pipeline.Answer, error) {
+	p.counters.calls.Add(1)
+	call := wire.Call{ID: p.lastCall.Add(1), Stream: stream, Frame: c.Frame, Nodes: c.Nodes}
+	if c.View.Arena != nil {
+		call.Handle, call.Layout = wire.HandleType_HANDLE_ARENA, c.View.Layout
+		call.Arena = c.View.Arena.ID()
+		if err := call.Layout.Check(int64(len(c.View.Arena.Bytes()))); err != nil {
+			return pipeline.Answer{}, err
+		}
+	}
+	start := time.Now()
+	deadline := start.Add(limit)
+	m, err := p.ask(call, c, deadline, limit)
+	if err != nil {
+		return pipeline.Answer{}, err
+	}
+	took := time.Since(start)
+	a, err := wire.DecodeAnswer(m)
+	if err == nil && a.Call != call.ID {
+		err = core.Faultf(core.Invalid, "answer", "", "it is to call %d, not to %d", a.Call, call.ID)
+	}
+	if err != nil {
+		p.garbage("its answer is none: %w", err)
+		<-p.gone
+		return pipeline.Answer{}, p.fault(call.ID)
+	}
+	if a.Err != nil {
+		return pipeline.Answer{}, p.failed(a.Err)
+	}
+	p.good.Store(true)
+	return pipeline.Answer{
+		Returns: a.Returns, Queued: a.Queued, Compute: a.Compute, Handoff: max(0, took-a.Queued-a.Compute),
+	}, nil
+}
+
+// failed is the fault of a call that the capsule itself refused: its queue is full, or it failed.
+func (p *process) failed(err error) error {
+	kind := core.CapsuleFailed
+	if core.KindOf(err) == core.Exhausted {
+		kind = core.Exhausted
+	}
+	return core.Faultf(kind, "capsule "+p.name, "", "%w", err)
+}
+
+// ask sends a call the fast way where it can, else by gRPC, and gives the raw answer.
+func (p *process) ask(call wire.Call, c pipeline.Call, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+	if p.conn == nil {
+		if c.View.Arena != nil {
+			call = p.inline(call, c.View.Arena.Bytes())
+		}
+		return p.askByRPC(wire.EncodeCall(call), deadline, limit)
+	}
+	m := wire.EncodeCall(call)
+	packet, err := proto.Marshal(&wire.ToCapsule{Kind: &wire.ToCapsule_Frame{Frame: m}})
+	if err != nil {
+		return nil, core.Faultf(core.Invalid, "capsule "+p.name, "", "the call has no message: %w", err)
+	}
+	if c.View.Arena != nil {
+		if err := p.announce(c.View.Arena, deadline); err != nil {
+			return nil, p.unsent(call.ID, err, limit)
+		}
+	}
+	if len(packet) > p.conn.MaxPacket() {
+		p.counters.oversizeCalls.Add(1)
+		return p.askByRPC(m, deadline, limit)
+	}
+	waiting := make(chan event, 1)
+	p.mu.Lock()
+	p.calls[call.ID] = waiting
+	p.mu.Unlock()
+	if err := p.conn.Send(deadline, packet); err != nil {
+		p.forget(call.ID)
+		return nil, p.unsent(call.ID, err, limit)
+	}
+	p.counters.sent.Add(uint64(len(packet)))
+	return p.await(call.ID, waiting, deadline, limit)
+}
+
+func (p *process) forget(id uint64) {
+	p.mu.Lock()
+	delete(p.calls, id)
+	p.mu.Unlock()
+}
+
+// inline copies the picture, without padding, into the call.
+func (p *process) inline(call wire.Call, mem []byte) wire.Call {
+	from := call.Layout
+	to, size := core.Packed(from.Format, from.Width, from.Height)
+	to.Matrix, to.FullRange = from.Matrix, from.FullRange
+	pixels := make([]byte, size)
+	for i, plane := range to.Planes {
+		row, rows := to.Format.PlaneSize(i, to.Width, to.Height)
+		for y := range int64(rows) {
+			at := from.Planes[i].Offset + y*int64(from.Planes[i].Stride)
+			copy(pixels[plane.Offset+y*int64(plane.Stride):][:row], mem[at:])
+		}
+	}
+	p.counters.copied.Add(uint64(size))
+	call.Handle, call.Arena, call.Layout, call.Pixels = wire.HandleType_HANDLE_INLINE, 0, to, pixels
+	return call
+}
+
+// await waits for the packet that answers a call.
+func (p *process) await(id uint64, waiting chan event, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case e := <-waiting:
+		return p.answerOf(id, e, deadline, limit)
+	case <-timer.C:
+		p.tooLate(id, limit)
+		<-p.gone
+	case <-p.gone:
+	}
+	p.forget(id)
+	select {
+	case e := <-waiting: // it came with the last breath
+		if e.answer != nil {
+			return e.answer, nil
+		}
+	default:
+	}
+	return nil, p.fault(id)
+}
+
+func (p *process) answerOf(id uint64, e event, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+	if e.answer != nil {
+		return e.answer, nil
+	}
+	p.counters.oversizeAnswers.Add(1)
+	return p.byRPC(id, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
+		return p.rpc.Fetch(ctx, &wire.FetchRequest{Call: id})
+	})
+}
+
+func (p *process) askByRPC(m *wire.FrameRequest, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+	p.counters.sent.Add(uint64(proto.Size(m)))
+	a, err := p.byRPC(m.Call, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) { return p.rpc.Process(ctx, m) })
+	p.counters.received.Add(uint64(proto.Size(a)))
+	return a, err
+}
+
+// byRPC is one gRPC call for a frame. An error of the connection means that the process may
+// still read the frame: it is ended first.
+func (p *process) byRPC(id uint64, deadline time.Time, limit time.Duration, call func(context.Context) (*wire.FrameAnswer, error)) (*wire.FrameAnswer, error) {
+	ctx, cancel := context.WithDeadline(p.alive, deadline)
+	defer cancel()
+	a, err := call(ctx)
+	if err == nil {
+		return a, nil
+	}
+	if fault, ok := wire.FromStatus(err); ok {
+		return nil, p.failed(fault)
+	}
+	switch status.Code(err) {
+	case codes.ResourceExhausted: // larger than MessageLimit: it was not sent, or its answer not read
+		return nil, core.Faultf(core.CapsuleFailed, "capsule "+p.name, "", "the frame or its answer is too big: %w", err)
+	case codes.DeadlineExceeded:
+		p.tooLate(id, limit)
+	default:
+		p.runner.kill()
+	}
+	<-p.gone
+	return nil, p.fault(id)
+}
+
+// unsent ends the process to which a packet could not be sent, and says why.
+func (p *process) unsent(id uint64, err error, limit time.Duration) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.tooLate(id, limit)
+	} else {
+		p.runner.kill() // its end is closed, or it is gone
+	}
+	<-p.gone
+	return p.fault(id)
+}
+
+func (p *process) tooLate(id uint64, limit time.Duration) {
+	f := core.Faultf(core.CapsuleDeadline, "capsule "+p.name, "", "it did not answer within %s and was ended", limit)
+	f.Hint = "raise deadline in its capsule.yaml if it may take that long"
+	p.fail(f, id)
+}
+
+// describe asks the program what it is and holds it against the manifest.
+func (p *process) describe(ctx context.Context, said core.Declaration) (core.Declaration, error) {
+	var found core.Declaration
+	err := p.control(ctx, "describe", p.cfg.StartTimeout, func(ctx context.Context) error {
+		m, err := p.rpc.Describe(ctx, &wire.DescribeRequest{})
+		if err != nil {
+			return err
+		}
+		found, err = wire.DecodeDeclaration(m.GetDeclaration())
+		return wire.StatusError(err)
+	})
+	if err != nil {
+		return found, p.startFailed("describe", err)
+	}
+	if said.Name == "" {
+		return found, nil
+	}
+	if diff := difference(said, found); diff != "" {
+		f := core.Faultf(core.CapsuleStart, "capsule "+said.Name, "", "%s is not what its capsule.yaml says: %s", p.runner.cmd.Path, diff)
+		f.Hint = "make the manifest anew: " + p.runner.cmd.Path + " manifest > capsule.yaml"
+		return found, f
+	}
+	return said, nil
+}
+
+// startFailed makes an error before the first frame one of starting.
+func (p *process) startFailed(what string, err error) error {
+	switch core.KindOf(err) {
+	case core.Cancelled, core.Closed, core.CapsuleStart, core.CapsuleVersion:
+		return err
+	}
+	return core.Faultf(core.CapsuleStart, "capsule "+p.name, what, "%w", err)
+}
+
+// difference names the first field in which two declarations differ, "" when they agree.
+// Description and entry are for people and the host: they may differ.
+func difference(said, found core.Declaration) string {
+	fields := []struct {
+		name        string
+		said, found any
+		same        bool
+	}{
+		{"name", said.Name, found.Name, said.Name == found.Name},
+		{"version", said.Version, found.Version, said.Version == found.Version},
+		{"api", said.API, found.API, said.API == found.API},
+		{"input", said.Input, found.Input, said.Input.Equal(found.Input)},
+		{"output", said.Output, found.Output, said.Output.Equal(found.Output)},
+		{"formats", said.Formats, found.Formats, slices.Equal(said.Formats, found.Formats)},
+		{"picture", said.Picture, found.Picture, said.Picture == found.Picture},
+		{"stateful", said.Stateful, found.Stateful, said.Stateful == found.Stateful},
+		{"metric", said.Metric, found.Metric, said.Metric == found.Metric},
+		{"options", optionNames(said), optionNames(found), slices.Equal(optionNames(said), optionNames(found))},
+	}
+	for _, f := range fields {
+		if !f.same {
+			return core.Faultf(core.Invalid, f.name, "", "%v in the program, %v in the manifest", f.found, f.said).Error()
+		}
+	}
+	return ""
+}
+
+func optionNames(d core.Declaration) []string {
+	names := make([]string, 0, len(d.Options))
+	for _, o := range d.Options {
+		names = append(names, o.Name+" "+string(o.Type))
+	}
+	slices.Sort(names)
+	return names
+}
