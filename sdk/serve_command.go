@@ -1,8 +1,10 @@
 package sdk
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -13,20 +15,18 @@ import (
 // commandLine is what a capsule does when a person starts it; it gives the exit status.
 func commandLine(c Capsule, args []string, out, errs io.Writer) int {
 	d := c.Declaration()
-	command := ""
-	if len(args) == 1 {
-		command = args[0]
-	}
 	var err error
-	switch command {
-	case "manifest":
+	switch {
+	case len(args) == 1 && args[0] == "manifest":
 		err = printManifest(d, out)
-	case "describe":
+	case len(args) == 2 && args[0] == "manifest":
+		err = writeManifest(d, args[1])
+	case len(args) == 1 && args[0] == "describe":
 		err = describe(d, out)
 	default:
 		fmt.Fprintf(errs, "%s is a Capstan capsule: a part that an engine starts to look at video frames. "+
 			"%s\nTo see it work: capstan run VIDEO --only %s. "+
-			"By itself it can say what it is: %[1]s describe, or print its manifest: %[1]s manifest.\n", d.Name, d.Description, d.Name)
+			"By itself it can say what it is: %[1]s describe, or print its manifest: %[1]s manifest (to a file: %[1]s manifest capsule.yaml).\n", d.Name, d.Description, d.Name)
 		return 2
 	}
 	if err != nil {
@@ -46,6 +46,15 @@ func printManifest(d core.Declaration, out io.Writer) error {
 	}
 	_, err = out.Write(text)
 	return err
+}
+
+// writeManifest leaves the file as it is when there is no manifest to write.
+func writeManifest(d core.Declaration, path string) error {
+	var text bytes.Buffer
+	if err := printManifest(d, &text); err != nil {
+		return err
+	}
+	return os.WriteFile(path, text.Bytes(), 0o644)
 }
 
 // describe prints the declaration for a person.
