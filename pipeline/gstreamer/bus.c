@@ -1,5 +1,7 @@
 #include "bus.h"
 #include <gst/base/gstbasetransform.h>
+#include <gst/controller/gstdirectcontrolbinding.h>
+#include <gst/controller/gstinterpolationcontrolsource.h>
 #include <gst/pbutils/pbutils.h>
 #include <libyuv.h>
 #include <string.h>
@@ -565,10 +567,16 @@ void bus_begin(void) {
   gst_debug_set_default_threshold(GST_LEVEL_NONE);
 }
 
-char *bus_video_decoders(void) {
-  GString *out = g_string_new(NULL);
-  GList *l = gst_element_factory_list_get_elements(GST_ELEMENT_FACTORY_TYPE_DECODER | GST_ELEMENT_FACTORY_TYPE_MEDIA_VIDEO, GST_RANK_MARGINAL);
-  for (GList *i = l; i; i = i->next) g_string_append_printf(out, "%s\n", GST_OBJECT_NAME(i->data));
-  gst_plugin_feature_list_free(l);
-  return g_string_free(out, FALSE);
+int bus_yuv_version(void) { return LIBYUV_VERSION; }
+
+// ---- scenes ----
+
+int bus_animate(void *object, const char *property, const double *values, int n, int fps) {
+  GstControlSource *cs = gst_interpolation_control_source_new();
+  g_object_set(cs, "mode", GST_INTERPOLATION_MODE_LINEAR, NULL);
+  for (int i = 0; i < n; i++)
+    gst_timed_value_control_source_set(GST_TIMED_VALUE_CONTROL_SOURCE(cs), gst_util_uint64_scale(i, GST_SECOND, fps), values[i]);
+  int ok = gst_object_add_control_binding(object, gst_direct_control_binding_new_absolute(object, property, cs));
+  gst_object_unref(cs);
+  return ok;
 }

@@ -82,5 +82,7 @@ char *bus_missing(GstMessage *m, char **words);
 int bus_has_element(const char *name);
 // After gst_init: what else must be set up, and GStreamer's own log off unless it is asked for.
 void bus_begin(void);
-// Lists decoder elements for video, one a line, to be freed.
-char *bus_video_decoders(void);
+int bus_yuv_version(void);
+
+// Gives a property of an element or pad a value for each frame; linear in between.
+int bus_animate(void *object, const char *property, const double *values, int n, int fps);

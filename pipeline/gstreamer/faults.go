@@ -52,6 +52,11 @@ func (d *diagnosis) cause() (core.Kind, string, string) {
 		if len(d.errors) == 0 {
 			return core.SourceFormat, "it has no frame of video", ""
 		}
+		if words, caps, sound := d.undecoded(); words != "" {
+			return core.SourceFormat, "there is no decoder for " + words, "install " + packageFor(caps)
+		} else if sound {
+			return core.SourceFormat, "it has no video track", ""
+		}
 	}
 	m := d.errors[0]
 	text := useful(m)
@@ -59,6 +64,22 @@ func (d *diagnosis) cause() (core.Kind, string, string) {
 		return core.SourceBroken, text, ""
 	}
 	return d.openCause(m, text)
+}
+
+var missingDecoder = regexp.MustCompile(`Missing decoder: (.*?) \(([a-z]+/[-+.a-z0-9]+)`)
+
+// undecoded reads what decodebin could not decode: the first that is no sound, else whether
+// there was sound. Sound is refused on purpose.
+func (d *diagnosis) undecoded() (words, caps string, sound bool) {
+	for _, m := range d.errors {
+		for _, found := range missingDecoder.FindAllStringSubmatch(m.debug, -1) {
+			if !strings.HasPrefix(found[2], "audio/") {
+				return found[1], found[2], sound
+			}
+			sound = true
+		}
+	}
+	return "", "", sound
 }
 
 // GStreamer's error domains and codes that are told apart.
@@ -77,10 +98,12 @@ func (d *diagnosis) openCause(m *message, text string) (core.Kind, string, strin
 		return core.SourceOpen, text, "check user and password in the URL"
 	case m.domain == resourceDomain:
 		return core.SourceOpen, text, ""
-	case d.notLinked():
-		return core.SourceFormat, "it has no video track", ""
+	case m.text == internalDataError && (m.element == "souphttpsrc" || m.element == "rtspsrc"):
+		return core.SourceOpen, "the server does not answer, or not with media", ""
 	case m.domain == streamDomain && (m.code == streamTypeNotFound || m.code == streamWrongType), m.element == "typefind":
 		return core.SourceFormat, "it is not a video or picture that we know: " + text, ""
+	case d.notLinked():
+		return core.SourceFormat, "it has no video track", ""
 	case m.domain == streamDomain:
 		return core.SourceFormat, text, ""
 	default:

@@ -33,6 +33,7 @@ type plan struct {
 	name   string // for people, without secrets
 	items  []item
 	live   bool          // known before it opens; http finds out
+	local  bool          // a file on a disk
 	web    bool          // it may turn out to be live
 	seek   bool          // Start is sought, not skipped to
 	period time.Duration // a folder: from image to image
@@ -123,7 +124,7 @@ func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
 	if info.Size() == 0 {
 		return plan{}, core.Faultf(core.SourceFormat, "open", path, "the file is empty")
 	}
-	p := plan{name: path, live: s.Realtime, seek: true}
+	p := plan{name: path, live: s.Realtime, local: true, seek: true}
 	if isImage(path) && !strings.EqualFold(filepath.Ext(path), ".gif") {
 		p.frames, p.seek = 1, false
 	}
@@ -175,7 +176,7 @@ func planFolder(dir string, fps float64) (plan, error) {
 		return plan{}, core.Faultf(core.SourceOpen, "open", dir, "the folder has no images (%s)", strings.Join(imageTypes, " "))
 	}
 	slices.SortFunc(names, naturally)
-	p := plan{name: dir, frames: len(names), period: time.Duration(float64(time.Second) / fps)}
+	p := plan{name: dir, local: true, frames: len(names), period: time.Duration(float64(time.Second) / fps)}
 	for _, n := range names {
 		path := filepath.Join(dir, n)
 		uri, err := fileURI(path)

@@ -66,6 +66,9 @@ type stream struct {
 	done    error         // what Next gives from now on
 }
 
+// tolerance absorbs the rounding of time stamps where Start and Duration cut.
+const tolerance = 500 * time.Microsecond
+
 // pulled is a frame that came from the sink.
 type pulled struct {
 	frame   core.Frame
@@ -83,6 +86,9 @@ func newStream(m *Media, s pipeline.Source, p plan) *stream {
 // open plays until the first frame is there.
 func (s *stream) open(ctx context.Context) error {
 	limit := &core.Fault{Op: "open", Kind: core.SourceOpen, On: s.plan.name, Err: errors.New("no frame came within " + s.media.OpenLimit.String())}
+	if s.plan.local {
+		limit.Kind, limit.Hint = core.SourceFormat, "the file may be damaged"
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.media.OpenLimit, limit)
 	defer cancel()
 	s.mu.Lock()
@@ -111,7 +117,7 @@ func (s *stream) start(ctx context.Context) error {
 	if s.plan.live && !s.plan.seek {
 		return s.player.play(ctx)
 	}
-	if err := s.player.preroll(ctx); err != nil {
+	if err := s.preroll(ctx); err != nil {
 		return err
 	}
 	if s.player.turned() {
@@ -125,6 +131,30 @@ func (s *stream) start(ctx context.Context) error {
 		}
 	}
 	return s.player.play(ctx)
+}
+
+// firstTry is what a local file gets to show its first frame before it is opened once more:
+// decodebin now and then loses the error message of a damaged file and waits for ever.
+const firstTry = 4 * time.Second
+
+func (s *stream) preroll(ctx context.Context) error {
+	if !s.plan.local || time.Until(deadline(ctx)) < 2*firstTry {
+		return s.player.preroll(ctx)
+	}
+	try, cancel := context.WithTimeout(ctx, firstTry)
+	defer cancel()
+	err := s.player.preroll(try)
+	if err == nil || try.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := s.player.stop(); err != nil {
+		return err
+	}
+	s.player = nil
+	if err := s.build(false); err != nil {
+		return err
+	}
+	return s.player.preroll(ctx)
 }
 
 func (s *stream) build(upright bool) error {
@@ -228,7 +258,7 @@ func (s *stream) next(ctx context.Context) (*pulled, error) {
 			return nil, err
 		}
 	}
-	if d := s.source.Duration; d > 0 && time.Duration(f.frame.PTS) >= d {
+	if d := s.source.Duration; d > 0 && time.Duration(f.frame.PTS) >= d-tolerance {
 		f.picture.Release()
 		return nil, io.EOF
 	}
@@ -307,7 +337,7 @@ func (s *stream) following(ctx context.Context) error {
 // accept makes a picture of what the sink gave; nil without an error when it is not given on.
 func (s *stream) accept(ctx context.Context, c *C.bus_frame) (*pulled, error) {
 	s.number(c)
-	if time.Duration(c.pts) < s.skip && c.pts >= 0 {
+	if time.Duration(c.pts) < s.skip-tolerance && c.pts >= 0 {
 		C.bus_sample_unref(c.sample)
 		s.seq--
 		return nil, nil
