@@ -20,7 +20,7 @@ type CapsuleReport struct {
 	Violations uint64            // nodes refused, because they break the declaration
 	Conflicts  uint64            // values that replaced one of another capsule of the same stage
 	Starved    map[string]uint64 // nodes of a class it takes, by what they lacked
-	P50, P99   time.Duration     // of a call, from the engine's side
+	P50, P99   time.Duration     // of a call, from the engine's side, without waiting for its turn
 	Queue      time.Duration     // mean: waiting for its turn, here and in its process
 	Convert    time.Duration     // mean: making its picture
 	Handoff    time.Duration     // mean: there and back

@@ -116,7 +116,7 @@ func (w *walk) call(ctx context.Context, st *station, in []*core.Node, queued ti
 	if err != nil {
 		return nil, err
 	}
-	st.tally.called(time.Since(started), queued, converted, a)
+	st.tally.called(time.Since(started)-a.Queued, queued, converted, a)
 	return a.Returns, nil
 }
 
