@@ -221,6 +221,9 @@ func (d Declaration) checkDescriptions() error {
 	if d.Output.Size == SizeNone {
 		return fmt.Errorf("output: size: none says that the capsule gives nothing; use single or all")
 	}
+	if d.Input.Size == SizeNone && !d.Input.Equal(Description{Size: SizeNone}) {
+		return fmt.Errorf("input: size: none takes no nodes, so nothing can be asked of them; use single or all")
+	}
 	if !d.Capability().Encoded {
 		return nil
 	}

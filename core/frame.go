@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -136,7 +137,7 @@ func (l Layout) Check(size int64) error {
 	}
 	for i, p := range l.Planes {
 		row, rows := l.Format.PlaneSize(i, l.Width, l.Height)
-		if p.Offset < 0 || p.Stride < row || int64(p.Stride) > size {
+		if p.Offset < 0 || p.Stride < row || int64(p.Stride) > size || int64(p.Stride) > math.MaxInt64/int64(rows) {
 			return Faultf(Invalid, "layout", "", "plane %d: offset %d, stride %d for rows of %d bytes", i, p.Offset, p.Stride, row)
 		}
 		if end := int64(p.Stride)*int64(rows-1) + int64(row); p.Offset > size-end {

@@ -164,6 +164,9 @@ func (n *Node) Clone() *Node {
 	c.Coords = slices.Clone(n.Coords)
 	c.Attributes = maps.Clone(n.Attributes)
 	c.ExtraData = maps.Clone(n.ExtraData)
+	for k, v := range c.ExtraData {
+		c.ExtraData[k] = slices.Clone(v)
+	}
 	c.Encoding = slices.Clone(n.Encoding)
 	c.Children = nil
 	for _, k := range n.Children {

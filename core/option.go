@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -93,6 +94,9 @@ func (o Option) convert(value any) (any, error) {
 	case EnumOption, StringOption, SecretOption:
 		if s, ok := value.(string); ok {
 			return s, nil
+		}
+		if o.Type == SecretOption {
+			return nil, errors.New("a secret is a string") // its value is shown nowhere
 		}
 		return nil, mismatch(value, "a string")
 	default:
@@ -282,6 +286,11 @@ func (o Option) Validate() error {
 	}
 	if !slices.Contains(OptionTypes, o.Type) {
 		return Faultf(Invalid, "option", o.Name, "type %q is not one of %v", o.Type, OptionTypes)
+	}
+	for _, limit := range []*float64{o.Min, o.Max} {
+		if limit != nil && (math.IsNaN(*limit) || math.IsInf(*limit, 0)) {
+			return Faultf(Invalid, "option", o.Name, "limit %v is not a finite number", *limit)
+		}
 	}
 	if o.Min != nil && o.Max != nil && *o.Min > *o.Max {
 		return Faultf(Invalid, "option", o.Name, "min %v is above max %v", *o.Min, *o.Max)
