@@ -29,17 +29,17 @@ func (e Entry) Program() string {
 
 // The bounds of a search, so that a wrong folder (a home, a root) ends in a sentence.
 const (
-	maxFolderDepth = 12
-	maxFiles       = 100_000
+	maxDepth = 16
+	maxFiles = 100_000
 )
 
-// Load reads every path, a folder that is searched for capsule.yaml or a YAML file with a list
-// of manifests (or with one), and gives the entries sorted by name. A folder inside a capsule's
-// folder is not searched, nor are hidden ones; links to folders are not followed below a path.
-// The same file by two paths counts once. A path that is not there, a broken manifest and a
-// name that stands twice are faults; the last names both files.
+// Load reads every path, a folder that is searched at every depth for capsule.yaml or a YAML
+// file with a list of manifests (or with one), and gives the entries sorted by name. Hidden
+// folders are not searched; links are followed, each folder and file counts once. A path that
+// is not there, a broken manifest and a name that stands twice are faults; the last names both
+// files.
 func Load(paths ...string) ([]Entry, error) {
-	l := loader{files: map[string]bool{}, byName: map[string]Entry{}}
+	l := loader{seen: map[string]bool{}, byName: map[string]Entry{}}
 	for _, p := range paths {
 		if err := l.load(p); err != nil {
 			return nil, err
@@ -50,79 +50,100 @@ func Load(paths ...string) ([]Entry, error) {
 }
 
 type loader struct {
-	files   map[string]bool // read, by real path
+	seen    map[string]bool // folders and files, by real path
 	byName  map[string]Entry
 	entries []Entry
-	seen    int
+	files   int // looked at in folders
 }
 
 func (l *loader) load(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return &core.Fault{Op: "catalog", Kind: core.NotFound, On: path, Err: reason(err), Hint: "name a folder with capsules, or a YAML file with manifests"}
+		f := fault(path, err)
+		f.Hint = "name a folder with capsules, or a YAML file with manifests"
+		return f
 	}
-	if !info.IsDir() {
-		return l.read(path)
+	if info.IsDir() {
+		return l.search(path, 0)
 	}
-	real, err := filepath.EvalSymlinks(path) // WalkDir does not enter a link
-	if err != nil {
-		return core.Faultf(core.NotFound, "catalog", path, "%w", reason(err))
-	}
-	return l.search(path, real)
+	return l.read(path, manifest.DecodeList)
 }
 
-// reason is err without the path, which the fault names already.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
+// fault is err without the path, which the fault names itself.
+func fault(path string, err error) *core.Fault {
+	f := &core.Fault{Op: "catalog", Kind: core.NotFound, On: path, Err: err}
+	if errors.Is(err, fs.ErrPermission) {
+		f.Kind = core.Denied
 	}
-	return err
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		f.Err = p.Err
+	}
+	return f
 }
 
-// search reads the manifest of every capsule folder below dir, whose real path is root.
-func (l *loader) search(dir, root string) error {
-	return filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(root, at)
-		path := filepath.Join(dir, rel)
-		switch {
-		case err != nil:
-			return core.Faultf(core.Denied, "catalog", path, "%w", reason(err))
-		case l.tooMany():
-			return core.Faultf(core.Invalid, "catalog", dir, "it holds more than %d files: it does not look like a folder of capsules", maxFiles)
-		case !d.IsDir():
-			return nil
-		case rel != "." && (strings.HasPrefix(d.Name(), ".") || strings.Count(rel, string(filepath.Separator)) >= maxFolderDepth):
-			return fs.SkipDir
-		}
-		file := filepath.Join(path, manifest.FileName)
-		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-			return nil
-		}
-		if err := l.read(file); err != nil {
-			return err
-		}
-		return fs.SkipDir
-	})
-}
-
-func (l *loader) tooMany() bool {
-	l.seen++
-	return l.seen > maxFiles
-}
-
-func (l *loader) read(file string) error {
-	real, err := filepath.EvalSymlinks(file)
+// once says whether this is the first time that path is met, by whatever links.
+func (l *loader) once(path string) (bool, error) {
+	real, err := filepath.EvalSymlinks(path)
 	if err == nil {
 		real, err = filepath.Abs(real)
 	}
 	if err != nil {
-		return core.Faultf(core.NotFound, "catalog", file, "%w", reason(err))
+		return false, fault(path, err)
 	}
-	if l.files[real] {
+	first := !l.seen[real]
+	l.seen[real] = true
+	return first, nil
+}
+
+func (l *loader) search(dir string, depth int) error {
+	if first, err := l.once(dir); err != nil || !first {
+		return err
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return fault(dir, err)
+	}
+	if l.files += len(list); l.files > maxFiles || depth > maxDepth {
+		f := core.Faultf(core.Invalid, "catalog", dir, "more than %d files, or %d levels, were searched", maxFiles, maxDepth)
+		f.Hint = "name a folder that holds capsules only"
+		return f
+	}
+	for _, e := range list {
+		if err := l.visit(filepath.Join(dir, e.Name()), e, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loader) visit(path string, e fs.DirEntry, depth int) error {
+	folder := e.IsDir()
+	if e.Type()&fs.ModeSymlink != 0 {
+		info, err := os.Stat(path)
+		folder = err == nil && info.IsDir()
+	}
+	switch {
+	case folder && strings.HasPrefix(e.Name(), "."):
+		return nil
+	case folder:
+		return l.search(path, depth+1)
+	case e.Name() == manifest.FileName:
+		return l.read(path, one)
+	default:
 		return nil
 	}
-	l.files[real] = true
+}
+
+// one is the decoder of a capsule.yaml that was found: it declares one capsule.
+func one(file string, data []byte) ([]core.Declaration, error) {
+	d, err := manifest.Decode(file, data)
+	return []core.Declaration{d}, err
+}
+
+func (l *loader) read(file string, decode func(string, []byte) ([]core.Declaration, error)) error {
+	if first, err := l.once(file); err != nil || !first {
+		return err
+	}
 	data, err := manifest.ReadFile(file)
 	if err != nil {
 		return err
@@ -137,15 +158,6 @@ func (l *loader) read(file string) error {
 		}
 	}
 	return nil
-}
-
-// decode takes a list everywhere but in a capsule.yaml, which declares one capsule.
-func decode(file string, data []byte) ([]core.Declaration, error) {
-	if filepath.Base(file) != manifest.FileName {
-		return manifest.DecodeList(file, data)
-	}
-	d, err := manifest.Decode(file, data)
-	return []core.Declaration{d}, err
 }
 
 func (l *loader) add(e Entry) error {
