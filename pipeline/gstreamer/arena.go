@@ -196,3 +196,6 @@ func (s *arenas) dropLocked() {
 	}
 	s.extras = nil
 }
+
+// unref gives back a reference that need gave.
+func unref(a *arena) { C.bus_arena_unref(a.c) }

@@ -420,16 +420,52 @@ static int scale(const planes *s, const planes *d) {
                    d->stride[1], d->p[2], d->stride[2], d->w, d->h, f);
 }
 
-// libyuv's "RGB24" lies B, G, R in memory; with chroma and matrix swapped it lies R, G, B.
-static int to_packed(const planes *s, const planes *d, const bus_picture *src) {
-  int rgb = d->format == BUS_RGB;
-  const struct YuvConstants *k = constants(src, rgb);
-  if (s->format == BUS_NV12) {
-    if (rgb) return NV21ToRGB24Matrix(s->p[0], s->stride[0], s->p[1], s->stride[1], d->p[0], d->stride[0], k, s->w, s->h);
-    return NV12ToRGB24Matrix(s->p[0], s->stride[0], s->p[1], s->stride[1], d->p[0], d->stride[0], k, s->w, s->h);
+// libyuv multiplies chroma in eighths of a byte: U's part of blue in BT.709 and BT.2020 of
+// limited range (2.11 and 2.14) is cut to 2, and pure blue comes out as 243. So U is stretched
+// by what is missing before; its legal range 16..240 leaves room.
+static int stretch_of(const bus_picture *p) {
+  if (p->full_range || p->matrix == BUS_BT601) return 0;
+  return p->matrix == BUS_BT709 ? 7 : 9;  // in 128ths
+}
+
+static inline uint8_t stretched(int u, int k) {
+  u += ((u - 128) * k + 64) >> 7;
+  return (uint8_t)(u < 0 ? 0 : u > 255 ? 255 : u);
+}
+
+// Gives U of s (NV12: U and V) stretched, in memory to be freed.
+static uint8_t *stretch(const planes *s, int k, int *stride) {
+  int cw = (s->w + 1) / 2, ch = (s->h + 1) / 2;
+  *stride = s->format == BUS_NV12 ? 2 * cw : cw;
+  uint8_t *out = g_malloc((size_t)*stride * ch);
+  for (int y = 0; y < ch; y++) {
+    const uint8_t *in = s->p[1] + (ptrdiff_t)y * s->stride[1];
+    uint8_t *o = out + (ptrdiff_t)y * *stride;
+    if (s->format == BUS_NV12) {
+      for (int x = 0; x < cw; x++) {
+        o[2 * x] = stretched(in[2 * x], k);
+        o[2 * x + 1] = in[2 * x + 1];
+      }
+    } else {
+      for (int x = 0; x < cw; x++) o[x] = stretched(in[x], k);
+    }
   }
-  int u = rgb ? 2 : 1, v = rgb ? 1 : 2;
-  return I420ToRGB24Matrix(s->p[0], s->stride[0], s->p[u], s->stride[u], s->p[v], s->stride[v], d->p[0], d->stride[0], k, s->w, s->h);
+  return out;
+}
+
+// libyuv's "RGB24" lies B, G, R in memory; with chroma and matrix swapped it lies R, G, B.
+static int to_packed(const planes *from, const planes *d, const bus_picture *src) {
+  planes s = *from;
+  int rgb = d->format == BUS_RGB, n, k = stretch_of(src);
+  const struct YuvConstants *c = constants(src, rgb);
+  uint8_t *u = k ? s.p[1] = stretch(from, k, &s.stride[1]) : NULL;
+  if (s.format == BUS_NV12)
+    n = (rgb ? NV21ToRGB24Matrix : NV12ToRGB24Matrix)(s.p[0], s.stride[0], s.p[1], s.stride[1], d->p[0], d->stride[0], c, s.w, s.h);
+  else
+    n = I420ToRGB24Matrix(s.p[0], s.stride[0], s.p[rgb ? 2 : 1], s.stride[rgb ? 2 : 1], s.p[rgb ? 1 : 2], s.stride[rgb ? 1 : 2], d->p[0],
+                          d->stride[0], c, s.w, s.h);
+  g_free(u);
+  return n;
 }
 
 static int same_size(const planes *s, const planes *d, const bus_picture *src) {

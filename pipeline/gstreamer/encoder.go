@@ -167,11 +167,12 @@ func even(c core.Caps) string {
 	return fmt.Sprintf("videoscale add-borders=false ! video/x-raw,width=%d,height=%d,pixel-aspect-ratio=1/1 ! ", (c.Width+1)/2*2, (c.Height+1)/2*2)
 }
 
+// rate is the one in the caps. It must not be 0: then the last frame would be lost. PTS decide.
 func rate(c core.Caps) string {
 	if c.FPS() > 0 {
 		return fmt.Sprintf("%d/%d", c.RateN, c.RateD)
 	}
-	return "0/1"
+	return "25/1"
 }
 
 // colorimetry is GStreamer's range:matrix:transfer:primaries.

@@ -443,7 +443,7 @@ func (s *stream) place(ctx context.Context, c *C.bus_frame, p *picture) error {
 // gets extra memory when none can come or comes in time.
 func (s *stream) room(ctx context.Context, l core.Layout, size int64) (slot, bool, error) {
 	if a, err := s.set.need(l.Width, l.Height, size); err == nil {
-		C.bus_arena_unref(a.c)
+		unref(a)
 	} else if s.info.Live {
 		return slot{}, false, nil
 	} else {
