@@ -3,10 +3,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"slices"
+	"strings"
 
-	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 )
 
@@ -37,7 +38,7 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	wanted := s.Options.List("symbologies")
 	for _, name := range wanted {
 		if !slices.Contains(names(), name) {
-			return nil, core.Faultf(core.Invalid, "open detector_code_zxing", "option symbologies", "%q is not one of %v", name, names())
+			return nil, fmt.Errorf("option symbologies: %q is not one of %s", name, strings.Join(names(), ", "))
 		}
 	}
 	r := newReader(wanted, s.Options.Bool("try_harder"))

@@ -3,8 +3,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 
-	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/hashicorp/go-hclog"
 )
@@ -48,10 +48,7 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 		shift: s.Options.Float("shift_factor"), scale: s.Options.Float("scale_factor"), tilts: []int{0},
 	}
 	if lo, hi := d.minSize, d.maxSize; (lo <= 1) == (hi <= 1) && lo > hi {
-		return nil, &core.Fault{
-			Op: "open detector_face_pigo", Kind: core.Invalid, Err: core.Faultf(core.Invalid, "option", "min_size", "%v is above max_size %v", lo, hi),
-			Hint: "no face can be found; lower min_size or raise max_size",
-		}
+		return nil, fmt.Errorf("option min_size: %v is above max_size, %v: no face could be found", lo, hi)
 	}
 	if tilt := s.Options.Int("tilt"); tilt > 0 {
 		d.tilts = append(d.tilts, -tilt, tilt)
