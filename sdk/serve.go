@@ -22,8 +22,7 @@ const closeTime = 2 * time.Second
 // served until it goes away. Started by hand, the process has two commands, manifest (which
 // prints its capsule.yaml) and describe.
 //
-// Standard output belongs to the handshake until the engine has connected; after that, what is
-// printed there arrives in the engine's log, as do Stream.Log and standard error.
+// What the author's code prints arrives in the engine's log, as does Stream.Log.
 func Serve(c Capsule) {
 	if os.Getenv(wire.Handshake.MagicCookieKey) != wire.Handshake.MagicCookieValue {
 		os.Exit(commandLine(c, os.Args[1:], os.Stdout, os.Stderr))

@@ -26,17 +26,23 @@ type server struct {
 	conn   *shm.Conn // nil: frames come by gRPC only
 	arenas arenas
 	large  answers
+	output sync.Once
+	stdout *os.File
+	stderr *os.File
 
 	mu      sync.Mutex
 	streams map[uint32]core.StreamID
 }
 
 func newServer(rt *Runtime, log hclog.Logger) *server {
-	return &server{rt: rt, log: log, streams: map[uint32]core.StreamID{}}
+	return &server{rt: rt, log: log, streams: map[uint32]core.StreamID{}, stdout: os.Stdout, stderr: os.Stderr}
 }
 
-// Describe gives the declaration.
+// Describe gives the declaration. By this first call the handshake is over, and what the
+// author's code prints goes straight out again: go-plugin would bring it by gRPC, which loses
+// the last words of a process.
 func (s *server) Describe(context.Context, *wire.DescribeRequest) (*wire.DescribeReply, error) {
+	s.output.Do(func() { os.Stdout, os.Stderr = s.stdout, s.stderr })
 	return &wire.DescribeReply{Declaration: wire.EncodeDeclaration(s.rt.Declaration())}, nil
 }
 

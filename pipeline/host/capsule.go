@@ -170,7 +170,9 @@ func (c *Capsule) watch(p *process) {
 	pause := c.host.cfg.Restart.First
 	for {
 		<-p.gone
-		c.lost(p)
+		c.mu.Lock()
+		c.lostLocked(p)
+		c.mu.Unlock()
 		<-p.cleaned
 		if time.Since(p.started) >= c.host.cfg.Restart.Stable {
 			pause = c.host.cfg.Restart.First
@@ -192,28 +194,26 @@ func (c *Capsule) again() *process {
 	c.mu.Unlock()
 	p, err := c.start(c.closing)
 	if err != nil {
-		c.crashed(err, false)
+		c.mu.Lock()
+		c.crashedLocked(err, false)
+		c.mu.Unlock()
 		return nil
 	}
 	c.log.Info("the capsule runs again", "pid", p.runner.pid())
 	return p
 }
 
-// lost notes that a process is gone.
-func (c *Capsule) lost(p *process) {
-	err := p.fault(0)
-	p.mu.Lock()
-	if p.cause != nil {
-		err = p.cause
+// lostLocked notes that a process is gone, unless that is known. Whoever sees it first calls
+// it, so that a call that failed finds the capsule restarting.
+func (c *Capsule) lostLocked(p *process) {
+	if c.process == p {
+		c.crashedLocked(p.end(), p.good.Load())
 	}
-	p.mu.Unlock()
-	c.crashed(err, p.good.Load())
 }
 
-func (c *Capsule) crashed(err error, good bool) {
+// crashedLocked notes that a process ended or could not be started.
+func (c *Capsule) crashedLocked(err error, good bool) {
 	r := c.host.cfg.Restart
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.process, c.pid = nil, 0
 	if c.state == pipeline.CapsuleClosed {
 		return
@@ -291,6 +291,9 @@ func (c *Capsule) current() (*process, error) {
 }
 
 func (c *Capsule) currentLocked() (*process, error) {
+	if c.process != nil && c.process.isGone() {
+		c.lostLocked(c.process)
+	}
 	switch {
 	case c.state == pipeline.CapsuleClosed:
 		return nil, c.closedFault()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
-	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/wire/shm"
 	"github.com/hashicorp/go-hclog"
 )
@@ -145,20 +144,4 @@ func TestProcessGivesWhatTheCapsuleSaw(t *testing.T) {
 			}
 		})
 	}
-}
-
-func perform(act string) {
-	whole := func(_ context.Context, f *sdk.Frame) error {
-		caps := f.Caps()
-		caps.Format = ""
-		n := f.Add("picture", sdk.Rect(0, 0, float64(f.Width()), float64(f.Height())))
-		n.SetExtra("sum", sum(f.Layout(), f.Memory()))
-		n.SetExtra("frame", fmt.Sprintf("%s %d %d %s %s", f.Stream(), f.Seq(), f.PTS(), f.Captured().Format(time.RFC3339Nano), strings.TrimSpace(caps.String())))
-		return nil
-	}
-	c := sdk.Capsule{
-		Name: "test_" + act, Version: "1", Gives: sdk.Finds(), Formats: core.PixelFormats,
-		Open: func(context.Context, sdk.Stream) (sdk.Processor, error) { return sdk.ProcessorFunc(whole), nil },
-	}
-	sdk.Serve(c)
 }

@@ -157,7 +157,7 @@ func (o *output) handshake(r io.Reader, w *io.PipeWriter, first func(string)) {
 			return
 		}
 		if o.allow() {
-			o.log.Debug("standard output", "line", string(line))
+			o.log.Info(string(line))
 		}
 	})
 }

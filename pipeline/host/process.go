@@ -116,6 +116,9 @@ func (p *process) connect(ctx context.Context) error {
 	if p.runner.started() {
 		go p.watch()
 	}
+	if err == nil && (late.Load() || ctx.Err() != nil) {
+		err = errors.New("it was ended while shaking hands")
+	}
 	if err == nil && p.conn != nil {
 		go p.read()
 	}
@@ -242,6 +245,26 @@ func (p *process) fault(call uint64) error {
 		words = "; its last words: " + words
 	}
 	return core.Faultf(core.CapsuleExited, "capsule "+p.name, "", "it %s%s", p.runner.ending(), words)
+}
+
+// end says why the process is gone.
+func (p *process) end() error {
+	p.mu.Lock()
+	cause := p.cause
+	p.mu.Unlock()
+	if cause != nil {
+		return cause
+	}
+	return p.fault(0)
+}
+
+func (p *process) isGone() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // garbage ends the process because of what it said.
