@@ -146,7 +146,7 @@ func sceneLaunch(pictures []sprite, opt SceneOptions) (string, error) {
 		if s.Mirror {
 			flip = "videoflip video-direction=horiz ! "
 		}
-		fmt.Fprintf(&b, "filesrc name=file%d ! decodebin ! videoconvert ! video/x-raw,format=AYUV ! %simagefreeze num-buffers=%d ! video/x-raw,framerate=%d/1 ! mix.sink_%d ",
+		fmt.Fprintf(&b, "filesrc name=file%d ! decodebin ! videoconvert ! video/x-raw,format=I420 ! %simagefreeze num-buffers=%d ! video/x-raw,framerate=%d/1 ! mix.sink_%d ",
 			i, flip, frames, opt.FPS, i+1)
 	}
 	encoder, err := h264(20)
