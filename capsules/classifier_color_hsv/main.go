@@ -1,0 +1,56 @@
+// Command classifier_color_hsv names the dominant colour of every detection.
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/capstan-video/capstan/sdk"
+)
+
+//go:generate sh -c "go run . manifest > capsule.yaml"
+
+var capsule = sdk.Capsule{
+	Name:        "classifier_color_hsv",
+	Version:     "0.1.0",
+	Description: "Names the dominant colour of every detection, whatever its class.",
+	Needs:       sdk.Each(),
+	Gives: sdk.Description{
+		Size: sdk.Single, Attributes: []sdk.Attribute{{Name: "color", Values: names[:]}}, ExtraData: []string{"color_confidence"},
+	},
+	Options: []sdk.Option{
+		sdk.Float("margin", 0.1, "Share of the box that is left out at each edge, where the background shows.", sdk.Between(0, 0.45)),
+		sdk.Float("min_saturation", 0.2, "Below this saturation (0 to 1) a bright pixel is white, gray or black.", sdk.Between(0, 1)),
+	},
+	Formats: []sdk.PixelFormat{sdk.RGB},
+	Picture: sdk.PictureSize{MaxSide: 640},
+	Open: func(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
+		return &classifier{margin: s.Options.Float("margin"), saturation: s.Options.Float("min_saturation")}, nil
+	},
+}
+
+func main() { sdk.Serve(capsule) }
+
+// classifier looks at one node at a time and keeps nothing.
+type classifier struct {
+	margin, saturation float64
+}
+
+// Process sets color and color_confidence. A node that lies wholly outside the picture has no
+// colour: it stays as it is, and the run counts as failed.
+func (c *classifier) Process(_ context.Context, f *sdk.Frame) error {
+	n := f.Node()
+	if n == nil {
+		return fmt.Errorf("%d nodes, want one", len(f.Nodes()))
+	}
+	p, ok := patchOf(n.Box(), c.margin, f.Width(), f.Height())
+	if !ok {
+		b := n.Box()
+		return fmt.Errorf("node %d (%s): its box %.0f,%.0f to %.0f,%.0f lies outside the picture of %dx%d", n.ID(), n.Class(), b.X1, b.Y1, b.X2, b.Y2, f.Width(), f.Height())
+	}
+	pix, stride := f.Plane(0)
+	name, confidence := c.dominant(pix, stride, p)
+	n.SetAttribute("color", name).SetExtra("color_confidence", math.Round(confidence*1e4)/1e4)
+	return nil
+}
