@@ -537,6 +537,12 @@ static void options_free(gpointer data, GClosure *c) {
 
 static int has(GstElement *e, const char *name) { return g_object_class_find_property(G_OBJECT_GET_CLASS(e), name) != NULL; }
 
+// Sound is not even asked for.
+static gboolean is_video(GstElement *source, guint stream, GstCaps *caps, gpointer data) {
+  const char *media = gst_caps_get_size(caps) > 0 ? gst_structure_get_string(gst_caps_get_structure(caps, 0), "media") : NULL;
+  return !media || !strcmp(media, "video");
+}
+
 static void on_source_setup(GstElement *bin, GstElement *source, gpointer data) {
   bus_source_options *o = data;
   GstElementFactory *f = gst_element_get_factory(source);
@@ -544,6 +550,7 @@ static void on_source_setup(GstElement *bin, GstElement *source, gpointer data) 
   if (!strcmp(kind, "rtspsrc")) {
     gst_util_set_object_arg(G_OBJECT(source), "protocols", "tcp");
     g_object_set(source, "latency", o->latency_ms, "tcp-timeout", (guint64)(o->timeout_ns / 1000), "timeout", (guint64)(o->timeout_ns / 1000), NULL);
+    g_signal_connect(source, "select-stream", G_CALLBACK(is_video), NULL);
   }
   if (!strcmp(kind, "souphttpsrc")) {
     g_object_set(source, "timeout", (guint)(o->timeout_ns / GST_SECOND), "retries", 1, NULL);
@@ -567,10 +574,19 @@ int64_t bus_duration(void *element) {
 
 // ---- encoders ----
 
-int bus_push(void *appsrc, const void *data, int64_t size, uint64_t pts, uint64_t duration) {
-  GstBuffer *b = gst_buffer_new_allocate(NULL, size, NULL);
-  if (!b) return GST_FLOW_ERROR;
-  gst_buffer_fill(b, 0, data, size);
+int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration) {
+  GstVideoInfo vi;
+  GstMapInfo map;
+  if (!gst_video_info_set_format(&vi, GST_VIDEO_FORMAT_I420, width, height)) return GST_FLOW_ERROR;
+  GstBuffer *b = gst_buffer_new_allocate(NULL, vi.size, NULL);
+  if (!b || !gst_buffer_map(b, &map, GST_MAP_WRITE)) return GST_FLOW_ERROR;
+  const uint8_t *in = data;
+  for (int i = 0; i < 3; i++) {
+    int w = i ? (width + 1) / 2 : width, h = i ? (height + 1) / 2 : height;
+    CopyPlane(in, w, map.data + vi.offset[i], vi.stride[i], w, h);
+    in += (ptrdiff_t)w * h;
+  }
+  gst_buffer_unmap(b, &map);
   GST_BUFFER_PTS(b) = pts;
   GST_BUFFER_DURATION(b) = duration;
   return gst_app_src_push_buffer(GST_APP_SRC(appsrc), b);

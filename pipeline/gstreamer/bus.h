@@ -72,8 +72,8 @@ int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
 // -1 when not known.
 int64_t bus_duration(void *element);
 
-// Pushes a copy of data; the GstFlowReturn.
-int bus_push(void *appsrc, const void *data, int64_t size, uint64_t pts, uint64_t duration);
+// Pushes a copy of an I420 picture without padding; the GstFlowReturn.
+int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration);
 int bus_queued(void *appsrc);
 void bus_end(void *appsrc);
 

@@ -56,6 +56,7 @@ func (o EncoderOptions) complete() EncoderOptions {
 // it and gives it its name. Its methods may be called from different goroutines.
 type Encoder struct {
 	path, part string
+	caps       core.Caps
 	size       int64 // bytes of a frame
 	opt        EncoderOptions
 
@@ -103,8 +104,8 @@ func OpenEncoder(path string, caps core.Caps, opt EncoderOptions) (*Encoder, err
 		return nil, core.Faultf(core.Invalid, "encode", path, "%w", err)
 	}
 	_, size := core.Packed(core.I420, caps.Width, caps.Height)
-	e := &Encoder{path: path, part: part, size: size, opt: opt, last: -1, diag: diagnosis{name: path, frames: true}}
-	if err := e.start(caps); err != nil {
+	e := &Encoder{path: path, part: part, caps: caps, size: size, opt: opt, last: -1, diag: diagnosis{name: path, frames: true}}
+	if err := e.start(); err != nil {
 		e.abandon()
 		return nil, err
 	}
@@ -132,7 +133,8 @@ func partOf(path string) (string, error) {
 	return "", err
 }
 
-func (e *Encoder) start(caps core.Caps) error {
+func (e *Encoder) start() error {
+	caps := e.caps
 	encoder, err := h264(e.opt.Quality)
 	if err != nil {
 		return err
@@ -209,7 +211,7 @@ func (e *Encoder) Write(ctx context.Context, i420 []byte, pts core.PTS) error {
 	if e.last >= 0 {
 		e.period = at - e.last
 	}
-	if n := C.bus_push(e.pipe.unsafeElement("in"), unsafe.Pointer(&i420[0]), C.int64_t(e.size), C.uint64_t(at), C.uint64_t(e.period)); n != C.GST_FLOW_OK {
+	if n := C.bus_push(e.pipe.unsafeElement("in"), unsafe.Pointer(&i420[0]), C.int(e.caps.Width), C.int(e.caps.Height), C.uint64_t(at), C.uint64_t(e.period)); n != C.GST_FLOW_OK {
 		return e.fault(fmt.Errorf("the encoder takes no more frames (%d)", int(n)))
 	}
 	e.last = at

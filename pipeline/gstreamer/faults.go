@@ -144,7 +144,8 @@ func lastLine(debug string) string {
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
-var userinfo = regexp.MustCompile(`(://)[^/\s@]*@`)
+// userinfo is all before the last @: a password may have @ and / in it that should be escaped.
+var userinfo = regexp.MustCompile(`(://)[^\s"']*@`)
 var secretQuery = regexp.MustCompile(`(?i)([?&](?:[a-z_-]*(?:token|pass|passwd|password|pwd|secret|key|auth|sig|signature))=)[^&\s]*`)
 
 // redact takes the secrets out of every URL in a text.

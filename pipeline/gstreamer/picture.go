@@ -194,7 +194,7 @@ func (p *picture) make(key variantKey, v *variant) {
 		return
 	}
 	v.view = shm.View{Arena: s.arena.block, Layout: l}
-	p.count.converted(time.Since(began))
+	p.count.made(time.Since(began))
 }
 
 func blockOf(a *shm.Arena) unsafe.Pointer { return unsafe.Pointer(&a.Bytes()[0]) }

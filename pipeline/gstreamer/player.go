@@ -17,6 +17,9 @@ import (
 // slice is how long C is waited in at a time, so that errors, ctx and Close are noticed.
 const slice = 20 * time.Millisecond
 
+// peerTimeout is how long a server may take for an answer.
+const peerTimeout = 5 * time.Second
+
 // player runs the pipeline of one item.
 type player struct {
 	pipe *pipe
@@ -50,7 +53,7 @@ func unsupported(err error, name string) error {
 func sourceOptions(m *Media, user *url.Userinfo) *C.bus_source_options {
 	o := (*C.bus_source_options)(C.g_malloc0(C.sizeof_bus_source_options))
 	o.latency_ms = C.int(m.Latency / time.Millisecond)
-	o.timeout_ns = C.int64_t(m.Stall)
+	o.timeout_ns = C.int64_t(peerTimeout)
 	if user != nil {
 		password, _ := user.Password()
 		o.user, o.password = C.CString(user.Username()), C.CString(password)

@@ -17,12 +17,22 @@ import (
 	"github.com/capstan-video/capstan/pipeline"
 )
 
+// way is how a frame came into the arena.
+type way int
+
+const (
+	inArena   way = iota // the decoder wrote it there
+	converted            // videoconvert or videoflip did
+	copied               // we did
+)
+
 // counters are the numbers of a stream, written from several goroutines.
 type counters struct {
-	frames, inArena, conv, copied, dropped, noSlot, converts atomic.Uint64
-	convertTime                                              atomic.Int64
-	held                                                     atomic.Int64  // pictures that are out
-	freed                                                    chan struct{} // told of each release
+	frames, dropped, noSlot, converts atomic.Uint64
+	came                              [3]atomic.Uint64 // by way
+	convertTime                       atomic.Int64
+	held                              atomic.Int64  // pictures that are out
+	freed                             chan struct{} // told of each release
 }
 
 func (c *counters) released() {
@@ -33,7 +43,7 @@ func (c *counters) released() {
 	}
 }
 
-func (c *counters) converted(took time.Duration) {
+func (c *counters) made(took time.Duration) {
 	c.converts.Add(1)
 	c.convertTime.Add(int64(took))
 }
@@ -73,6 +83,7 @@ const tolerance = 500 * time.Microsecond
 type pulled struct {
 	frame   core.Frame
 	picture *picture
+	came    way
 }
 
 func newStream(m *Media, s pipeline.Source, p plan) *stream {
@@ -97,7 +108,7 @@ func (s *stream) open(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	f, err := s.take(ctx)
+	f, err := s.take(ctx, s.media.OpenLimit)
 	if err == io.EOF {
 		return s.player.diag.fault()
 	}
@@ -226,7 +237,7 @@ func (s *stream) Info() pipeline.MediaInfo { return s.info }
 func (s *stream) Stats() pipeline.MediaStats {
 	c := &s.count
 	return pipeline.MediaStats{
-		Frames: c.frames.Load(), InArena: c.inArena.Load(), Converted: c.conv.Load(), Copied: c.copied.Load(), Dropped: c.dropped.Load(),
+		Frames: c.frames.Load(), InArena: c.came[inArena].Load(), Converted: c.came[converted].Load(), Copied: c.came[copied].Load(), Dropped: c.dropped.Load(),
 		NoSlot: c.noSlot.Load(), Converts: c.converts.Load(), ConvertTime: time.Duration(c.convertTime.Load()),
 	}
 }
@@ -243,6 +254,7 @@ func (s *stream) Next(ctx context.Context) (core.Frame, pipeline.Picture, error)
 		return core.Frame{}, nil, err
 	}
 	s.count.frames.Add(1)
+	s.count.came[f.came].Add(1)
 	return f.frame, f.picture, nil
 }
 
@@ -254,7 +266,7 @@ func (s *stream) next(ctx context.Context) (*pulled, error) {
 	s.first = nil
 	if f == nil {
 		var err error
-		if f, err = s.take(ctx); err != nil {
+		if f, err = s.take(ctx, s.media.Stall); err != nil {
 			return nil, err
 		}
 	}
@@ -265,8 +277,8 @@ func (s *stream) next(ctx context.Context) (*pulled, error) {
 	return f, nil
 }
 
-// take waits for a frame, going from item to item.
-func (s *stream) take(ctx context.Context) (*pulled, error) {
+// take waits for a frame, going from item to item. None for the time of stall is a fault.
+func (s *stream) take(ctx context.Context, stall time.Duration) (*pulled, error) {
 	patience := time.Now()
 	for {
 		select {
@@ -295,8 +307,8 @@ func (s *stream) take(ctx context.Context) (*pulled, error) {
 			}
 			patience = time.Now()
 		}
-		if waited := time.Since(patience); waited > s.media.Stall {
-			return nil, &core.Fault{Op: "play", Kind: core.SourceStalled, On: s.plan.name, Err: errors.New("no frame for " + s.media.Stall.String())}
+		if waited := time.Since(patience); waited > stall {
+			return nil, &core.Fault{Op: "play", Kind: core.SourceStalled, On: s.plan.name, Err: errors.New("no frame for " + stall.String())}
 		}
 	}
 }
@@ -344,7 +356,8 @@ func (s *stream) accept(ctx context.Context, c *C.bus_frame) (*pulled, error) {
 	}
 	f := &pulled{frame: core.Frame{Stream: s.source.Stream, Seq: s.seq}}
 	p := &picture{set: s.set, count: &s.count}
-	if err := s.place(ctx, c, p); err != nil || p.arena == nil {
+	var err error
+	if f.came, err = s.place(ctx, c, p); err != nil || p.arena == nil {
 		return nil, err
 	}
 	p.layout = layoutOf(&p.native)
@@ -405,38 +418,35 @@ func capsOf(c *C.bus_frame, period time.Duration) core.Caps {
 
 // place puts the picture where capsules can see it. p.arena stays nil when a live frame had to
 // be dropped. The sample is owned by the picture, or gone.
-func (s *stream) place(ctx context.Context, c *C.bus_frame, p *picture) error {
+func (s *stream) place(ctx context.Context, c *C.bus_frame, p *picture) (way, error) {
 	p.native = c.pic
 	if c.arena != 0 {
 		p.arena, p.sample = arenaOf(c.arena), c.sample
 		if c.converted != 0 {
-			s.count.conv.Add(1)
-		} else {
-			s.count.inArena.Add(1)
+			return converted, nil
 		}
-		return nil
+		return inArena, nil
 	}
 	defer C.bus_sample_unref(c.sample)
 	format := codeFormats[c.pic.format]
 	l, size := core.Packed(format, int(c.pic.width), int(c.pic.height))
 	at, ok, err := s.room(ctx, l, size)
 	if err != nil {
-		return err
+		return copied, err
 	}
 	if !ok {
 		s.count.noSlot.Add(1)
-		return nil
+		return copied, nil
 	}
 	for i := range l.Planes {
 		p.native.offset[i], p.native.stride[i] = C.int64_t(at.offset+l.Planes[i].Offset), C.int(l.Planes[i].Stride)
 	}
 	if n := C.bus_copy_sample(c.sample, blockOf(at.arena.block), &p.native); n != 0 {
 		at.give()
-		return core.Faultf(core.Internal, "copy", s.plan.name, "a frame of %s %dx%d cannot be read (%d)", format, l.Width, l.Height, int(n))
+		return copied, core.Faultf(core.Internal, "copy", s.plan.name, "a frame of %s %dx%d cannot be read (%d)", format, l.Width, l.Height, int(n))
 	}
 	p.arena, p.copied = at.arena, at
-	s.count.copied.Add(1)
-	return nil
+	return copied, nil
 }
 
 // room finds a slot for a copy. A live source goes without; a file waits for a release, and

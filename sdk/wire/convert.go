@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/capstan-video/capstan/core"
 )
@@ -147,6 +148,11 @@ func decodeOption(m *Option) (core.Option, error) {
 	o := core.Option{Name: m.GetName(), Type: core.OptionType(m.GetType()), Choices: m.GetChoices(), Description: m.GetDescription()}
 	if m != nil {
 		o.Min, o.Max = m.Min, m.Max
+	}
+	for _, limit := range []*float64{o.Min, o.Max} {
+		if limit != nil && (math.IsNaN(*limit) || math.IsInf(*limit, 0)) {
+			return o, invalid("option %q: limit %v", o.Name, *limit)
+		}
 	}
 	var value any
 	if err := decodeJSON(m.GetDefaultJson(), &value); err != nil {
@@ -297,7 +303,7 @@ func decodeExtra(m []*ExtraValue) (core.ExtraData, error) {
 	}
 	e := make(core.ExtraData, len(m))
 	for _, v := range m {
-		if len(v.GetJson()) > maxJSON || !json.Valid(v.GetJson()) {
+		if len(v.GetJson()) > maxJSON || !json.Valid(v.GetJson()) || !utf8.Valid(v.GetJson()) {
 			return nil, invalid("extra data %q is not JSON (%d bytes)", v.GetKey(), len(v.GetJson()))
 		}
 		if _, twice := e[v.GetKey()]; twice {

@@ -368,6 +368,21 @@ func TestCapsuleIsKilled(t *testing.T) {
 	}
 }
 
+// TestReaderGoesAway closes the pipe of the results after a few lines: the run fails, and the
+// overlay is complete.
+func TestReaderGoesAway(t *testing.T) {
+	t.Parallel()
+	film := filepath.Join(t.TempDir(), "overlay.mp4")
+	script := fmt.Sprintf("set -o pipefail; %q run %q --json - --quiet --overlay %q | head -n 20 >/dev/null", program(t), demoClip(t), film)
+	out, err := exec.Command("bash", "-c", script).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "cannot write results") {
+		t.Errorf("it ends with %v, saying %q", err, out)
+	}
+	if n := countFrames(t, film); n < 19 || n >= 300 {
+		t.Errorf("the overlay has %d frames", n)
+	}
+}
+
 // TestUsage calls the program wrongly: a status, a sentence that names the value, no output.
 func TestUsage(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,8 @@ func (e usageError) Unwrap() error { return e.error }
 var errInterrupted = errors.New("interrupted")
 
 func main() {
+	// A reader that goes away makes writing fail, so that the other outputs are completed.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signalContext()
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
