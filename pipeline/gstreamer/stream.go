@@ -108,7 +108,7 @@ func (s *stream) open(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	f, err := s.take(ctx, s.media.OpenLimit)
+	f, err := s.take(ctx, math.MaxInt64) // ctx bounds it
 	if err == io.EOF {
 		return s.player.diag.fault()
 	}
