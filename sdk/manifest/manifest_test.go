@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -230,7 +231,17 @@ func TestDecodeRefuses(t *testing.T) {
 		"deep dashes":            {strings.Repeat("- ", 100000), `capsule.yaml:1:33: it nests too deep (at most 16 levels)`},
 		"deep questions":         {strings.Repeat("? ", 100000), ``},
 		"deep tags":              {strings.Repeat("!a ", 100000), ``},
-		"too large":              {short + strings.Repeat("# filler\n", 200000), `capsule.yaml: the file has 1800056 bytes (at most 1048576)`},
+		"deep block": {func() string {
+			var b strings.Builder
+			for i := range 1000 {
+				b.WriteString(strings.Repeat(" ", i) + "a:\n")
+			}
+			return b.String()
+		}(), `capsule.yaml:17:18: it nests too deep (at most 16 levels)`},
+		"wide mapping":      {strings.Repeat("a: 1\n", 200000), `capsule.yaml:2049:2: a mapping has too many keys (at most 2048)`},
+		"wide flow mapping": {"a: {" + strings.Repeat("b: 1,", 200000) + "}", `capsule.yaml:1:10246: a mapping has too many keys (at most 2048)`},
+		"many documents":    {strings.Repeat("a: 1\n---\n", 100000), `capsule.yaml:4098: there are too many documents (at most 2048)`},
+		"too large":         {short + strings.Repeat("# filler\n", 200000), `capsule.yaml: the file has 1800056 bytes (at most 1048576)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,6 +303,14 @@ func TestDecodeList(t *testing.T) {
 		if err != nil || !slices.Equal(names, c.want) {
 			t.Errorf("%s: got %v, %v", name, names, err)
 		}
+	}
+	// A long list of small manifests is no deep or wide one.
+	var long strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&long, "- name: c%d\n  version: 1\n  input: {size: all, detections: [a]}\n  output:\n    size: all\n    attributes:\n      a:\n      - b\n      c: [d]\n    extra_data:\n      - e\n", i)
+	}
+	if got, err := DecodeList("f", []byte(long.String())); err != nil || len(got) != 3000 || got[2999].Name != "c2999" {
+		t.Errorf("long: %d, %v", len(got), err)
 	}
 	_, err := DecodeList("f.yaml", []byte(indented+"- name: c\n  versio: 1\n"))
 	if err == nil || !strings.HasPrefix(err.Error(), `f.yaml:8:3: unknown key "versio" (did you mean "version"?`) {

@@ -20,6 +20,7 @@ const (
 	maxBytes  = 1 << 20
 	maxDepth  = 16
 	maxValues = 1 << 18
+	maxKeys   = 1 << 11 // of one mapping, and documents of a file: the parser takes the square of it
 )
 
 type kind int
@@ -90,7 +91,7 @@ func parse(file string, data []byte) (docs []value, err error) {
 		}
 	}()
 	tokens := lexer.Tokenize(source)
-	if err := checkNesting(file, tokens); err != nil {
+	if err := checkShape(file, tokens); err != nil {
 		return nil, err
 	}
 	tree, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // duplicates are refused below, with both places
@@ -131,30 +132,86 @@ func normalize(file string, data []byte) (string, error) {
 	return s, nil
 }
 
-// checkNesting bounds the depth before the parser, which is recursive, sees the tokens.
-func checkNesting(file string, tokens token.Tokens) error {
-	depth, opened, line := 0, 0, 0
+// checkShape bounds depth and width before the parser sees the tokens: it is recursive, and
+// takes the square of the time for a wide mapping or many documents.
+func checkShape(file string, tokens token.Tokens) error {
+	var s shape
 	for _, tk := range tokens {
-		if tk.Position.Line != line {
-			line, opened = tk.Position.Line, 0
+		at := tk.Position
+		if at.Line != s.line {
+			s.line, s.opened = at.Line, 0
 		}
-		switch tk.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
-			opened++
-		case token.MappingValueType:
-			if depth <= 0 {
-				opened++
-			}
-		}
-		if depth > maxDepth || opened > maxDepth && depth <= 0 || tk.Position.IndentLevel > maxDepth {
-			return faultAt(file, tk.Position.Line, tk.Position.Column, "it nests too deep", fmt.Sprintf("at most %d levels", maxDepth))
+		s.count(tk)
+		switch {
+		case len(s.flow) > maxDepth || s.opened > maxDepth || len(s.block) > maxDepth:
+			return faultAt(file, at.Line, at.Column, "it nests too deep", fmt.Sprintf("at most %d levels", maxDepth))
+		case s.documents > maxKeys:
+			return faultAt(file, at.Line, 0, "there are too many documents", fmt.Sprintf("at most %d", maxKeys))
+		case s.widest > maxKeys:
+			return faultAt(file, at.Line, at.Column, "a mapping has too many keys", fmt.Sprintf("at most %d", maxKeys))
 		}
 	}
 	return nil
+}
+
+// shape counts what is open at a token.
+type shape struct {
+	line, opened int // entries begun in this line, outside of brackets
+	flow         []int
+	block        []column
+	widest       int
+	documents    int
+}
+
+// column is a block mapping: where its keys begin, and how many there are.
+type column struct{ at, keys int }
+
+func (s *shape) count(tk *token.Token) {
+	switch tk.Type {
+	case token.DocumentHeaderType, token.DocumentEndType:
+		s.documents++
+		s.block = s.block[:0]
+	case token.MappingStartType, token.SequenceStartType:
+		s.flow = append(s.flow, 0)
+	case token.MappingEndType, token.SequenceEndType:
+		s.flow = s.flow[:max(0, len(s.flow)-1)]
+	case token.TagType, token.AnchorType, token.MappingKeyType:
+		if len(s.flow) == 0 {
+			s.opened++
+		}
+	case token.SequenceEntryType:
+		s.opened++
+		s.leave(tk.Position.Column)
+	case token.MappingValueType:
+		s.key(tk)
+	}
+}
+
+// leave ends the block mappings whose keys begin right of a column.
+func (s *shape) leave(at int) {
+	for len(s.block) > 0 && s.block[len(s.block)-1].at > at {
+		s.block = s.block[:len(s.block)-1]
+	}
+}
+
+func (s *shape) key(tk *token.Token) {
+	if n := len(s.flow); n > 0 {
+		s.flow[n-1]++
+		s.widest = max(s.widest, s.flow[n-1])
+		return
+	}
+	s.opened++
+	at := tk.Position.Column
+	if tk.Prev != nil && tk.Prev.Position.Line == tk.Position.Line {
+		at = tk.Prev.Position.Column
+	}
+	s.leave(at)
+	if n := len(s.block); n == 0 || s.block[n-1].at < at {
+		s.block = append(s.block, column{at: at})
+	}
+	top := &s.block[len(s.block)-1]
+	top.keys++
+	s.widest = max(s.widest, top.keys)
 }
 
 func syntaxFault(file string, err error) error {
