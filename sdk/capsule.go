@@ -23,6 +23,7 @@ type (
 	PixelFormat = core.PixelFormat
 	PictureSize = core.PictureSize
 	Metric      = core.Metric
+	Model       = core.Model
 	Polygon     = core.Polygon
 	Point       = core.Point
 	Box         = core.Box
@@ -63,6 +64,7 @@ type Capsule struct {
 	Deadline    time.Duration // for one frame; 0: the host's default of 10 s
 	Metric      Metric        // how to compare its encodings; encoders only
 	OnDemand    bool          // true: not used unless it is named, because it needs settings
+	Models      []Model       // files that it needs beside itself: capstan models pull fetches them
 	Entry       string        // the program's file name; "": the capsule's name
 
 	// Concurrency bounds how many processors of one stream a stateless capsule runs side by
@@ -129,7 +131,7 @@ func (c Capsule) Declaration() core.Declaration {
 	d := core.Declaration{
 		Name: c.Name, Version: c.Version, API: core.APIVersion, Description: c.Description,
 		Input: c.Needs, Output: c.Gives, Options: c.Options, Formats: c.Formats, Picture: c.Picture,
-		Stateful: c.Stateful, EveryN: c.EveryN, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Entry: c.Entry,
+		Stateful: c.Stateful, EveryN: c.EveryN, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Models: c.Models, Entry: c.Entry,
 	}
 	if d.Entry == "" {
 		d.Entry = c.Name

@@ -108,6 +108,7 @@ func (d *decoder) declaration(v value) core.Declaration {
 		{"every_n", d.int(&m.EveryN, 0, 1<<30)},
 		{"deadline", d.deadline(&m.Deadline)},
 		{"metric", d.metric(&m.Metric)},
+		{"models", d.models(&m.Models)},
 		{"entry", d.entry(&m.Entry)},
 	})
 	d.required(v, "", "name", "version", "output")

@@ -170,6 +170,7 @@ func (w *writer) running(m core.Declaration) {
 	if m.Metric != "" {
 		w.line(0, "metric: %s", w.quote(string(m.Metric)))
 	}
+	w.models(m.Models)
 	w.line(0, "entry: %s", w.quote(m.Entry))
 }
 

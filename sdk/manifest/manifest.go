@@ -23,6 +23,8 @@
 //	every_n: 1
 //	deadline: 2s
 //	metric: cosine                  # encoders only
+//	models:                         # files that the capsule needs beside itself
+//	  - {file: x.onnx, url: "https://…", sha256: 64 digits, licence: MIT, source: whose work}
 //	entry: detector_face_pigo       # the program, inside the folder; left out: the name
 //
 // Decoding is strict. What is wrong is told in one line that names file, line and what is
