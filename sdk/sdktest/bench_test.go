@@ -4,6 +4,7 @@ import (
 	"context"
 	"image"
 	"image/color"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,5 +96,74 @@ func TestNodesAreMeasuredInThePixelsOfTheStream(t *testing.T) {
 	}
 	if f.Nodes[0].ExtraData != nil {
 		t.Errorf("the frame's own node was changed")
+	}
+}
+
+func TestConformanceOfAGoodCapsule(t *testing.T) {
+	sdktest.Run(t, brightest(core.PixelFormats...), gradient(80, 60))
+	classify := sdk.Capsule{
+		Name: "classifier_test", Version: "1", Needs: sdk.Description{Size: sdk.Single, Detections: []string{"person"}, Tracked: true, Encoded: true, ExtraData: []string{"confidence"}},
+		Gives:   sdk.Description{Size: sdk.Single, Detections: []string{"person"}, Attributes: []sdk.Attribute{{Name: "side", Values: []string{"left", "right"}}}},
+		Options: []sdk.Option{sdk.Float("split", 0.5, "", sdk.Between(0, 1)), sdk.Int("n", 3, "", sdk.AtLeast(1)), sdk.Bool("on", true, ""), sdk.Enum("mode", "a", []string{"a", "b"}, "")},
+		Open: func(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
+			return sdk.ProcessorFunc(func(_ context.Context, f *sdk.Frame) error {
+				side := "left"
+				if f.Node().Box().Center().X > s.Options.Float("split")*float64(f.Width()) {
+					side = "right"
+				}
+				f.Node().SetAttribute("side", side)
+				return nil
+			}), nil
+		},
+	}
+	sdktest.Run(t, classify)
+	track := sdk.Capsule{
+		Name: "tracker_test", Version: "1", Needs: sdk.Every("person"), Gives: sdk.Description{Size: sdk.All, Tracked: true}, Stateful: true,
+		Open: func(context.Context, sdk.Stream) (sdk.Processor, error) {
+			return sdk.ProcessorFunc(func(_ context.Context, f *sdk.Frame) error {
+				for _, n := range f.Nodes() {
+					n.SetTrackID("t")
+				}
+				return nil
+			}), nil
+		},
+	}
+	sdktest.Run(t, track)
+}
+
+// What Try refuses is what a capsule's author would see as a failed test.
+func TestTryRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		needs sdk.Description
+		gives sdk.Description
+		does  func(f *sdk.Frame) error
+		says  string
+	}{
+		{"undeclared class", sdk.Description{}, sdk.Finds("spot"), func(f *sdk.Frame) error { f.Add("stain", nil); return nil }, "does not satisfy"},
+		{"undeclared value", sdk.Each(), sdk.Description{Size: sdk.Single, Attributes: []sdk.Attribute{{Name: "a", Values: []string{"x"}}}},
+			func(f *sdk.Frame) error { f.Node().SetAttribute("a", "y"); return nil }, "not one of"},
+		{"forgotten attribute", sdk.Each(), sdk.Description{Size: sdk.Single, Attributes: []sdk.Attribute{{Name: "a", Values: []string{"x"}}}},
+			func(*sdk.Frame) error { return nil }, "missing: [attribute a]"},
+		{"two for one", sdk.Description{}, sdk.Each("spot"), func(f *sdk.Frame) error { f.Add("spot", nil); f.Add("spot", nil); return nil }, "gives single"},
+		{"writes", sdk.Description{}, sdk.Finds(), func(f *sdk.Frame) error { f.Memory()[0]++; return nil }, "read-only"},
+		{"panics", sdk.Description{}, sdk.Finds(), func(*sdk.Frame) error { panic("boom") }, "panic in Process: boom"},
+		{"no JSON", sdk.Each(), sdk.Each(), func(f *sdk.Frame) error { f.Node().SetExtra("f", func() {}); return nil }, "unsupported type"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := sdktest.Open(t, sdk.Capsule{
+				Name: "c", Version: "1", Needs: tt.needs, Gives: tt.gives, Formats: []sdk.PixelFormat{sdk.GRAY8},
+				Open: func(context.Context, sdk.Stream) (sdk.Processor, error) {
+					return sdk.ProcessorFunc(func(_ context.Context, f *sdk.Frame) error { return tt.does(f) }), nil
+				},
+			}, nil)
+			_, err := b.Try(sdktest.FrameOf(gradient(8, 8), sdk.GRAY8, sdktest.With(&core.Node{Class: "person"})))
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("%v, want %q", err, tt.says)
+			}
+		})
 	}
 }
