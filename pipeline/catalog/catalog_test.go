@@ -181,3 +181,40 @@ func TestPlanned(t *testing.T) {
 		}
 	}
 }
+
+// The capsules of this repository load, and each stands in the folder of its name.
+func TestOwnCapsules(t *testing.T) {
+	t.Parallel()
+	entries, err := Load("../../capsules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) == 0 {
+		t.Skip("no manifests below capsules")
+	}
+	for _, e := range entries {
+		if filepath.Base(e.Dir) != e.Declaration.Name {
+			t.Errorf("%s declares %s", e.File, e.Declaration.Name)
+		}
+		if _, err := Planned(e, nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// BenchmarkLoad reads a list of 1,000 manifests.
+func BenchmarkLoad(b *testing.B) {
+	names := make([]string, 0, 1000)
+	for i := range 1000 {
+		names = append(names, fmt.Sprintf("c%03d", i))
+	}
+	path := filepath.Join(b.TempDir(), "list.yaml")
+	if err := os.WriteFile(path, []byte(listOf(names...)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if got, err := Load(path); err != nil || len(got) != 1000 {
+			b.Fatal(len(got), err)
+		}
+	}
+}

@@ -43,6 +43,9 @@ Exit status: 0 done, 1 failed (a manifest is broken), 2 wrong usage.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.chosen = cmd.Flags().Changed("active")
+			for i, name := range f.active {
+				f.active[i] = strings.TrimSpace(name)
+			}
 			return showPlan(cmd.OutOrStdout(), f)
 		},
 	}

@@ -64,7 +64,7 @@ func TestPlanCommand(t *testing.T) {
 			`{"from":"detector_face","to":"tracker_face","why":["class face"]},{"from":"tracker_face","to":"classifier_mood","why":["trait tracked"]}],"dropped":[],"unproven":[],"blocked":[]}` + "\n"}},
 		"mermaid":           {[]string{"--format", "mermaid"}, 0, []string{"flowchart LR\n", `n0("detector_face")`}},
 		"dot":               {[]string{"--format", "dot"}, 0, []string{"digraph plan {\n", `[label="class face"]`}},
-		"active":            {[]string{"--active", "detector_face,classifier_mood"}, 0, []string{"Stage 1\n  detector_face\n", "Left out:\n  classifier_mood\n    missing trait: tracked (class face)\n    To bring it in: add a capsule that gives tracked nodes of class face; switched off, and it would help: tracker_face.\n"}},
+		"active":            {[]string{"--active", "detector_face, classifier_mood"}, 0, []string{"Stage 1\n  detector_face\n", "Left out:\n  classifier_mood\n    missing trait: tracked (class face)\n    To bring it in: add a capsule that gives tracked nodes of class face; switched off, and it would help: tracker_face.\n"}},
 		"active none":       {[]string{"--active", "", "--format", "json"}, 0, []string{`{"stages":[],"edges":[],"dropped":[],"unproven":[],"blocked":[]}`}},
 		"option":            {[]string{"--option", "tracker_face.classes=person", "--active", "detector_face,tracker_face"}, 0, []string{"no class: nobody gives any of [person]", "switched off, and it would help: detector_replay"}},
 		"option brings in":  {[]string{"--option", "detector_replay.class=cat", "--format", "json"}, 0, []string{`"stages":[["detector_face","detector_replay"],`}},
