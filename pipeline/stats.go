@@ -86,6 +86,9 @@ func (t *capsuleTally) count(which *uint64, n uint64) {
 	*which += n
 }
 
+// maxStarvedReasons bounds the reasons that are told apart: class names are the capsules' own.
+const maxStarvedReasons = 64
+
 func (t *capsuleTally) starve(lacks map[string]int) {
 	if len(lacks) == 0 {
 		return
@@ -93,6 +96,9 @@ func (t *capsuleTally) starve(lacks map[string]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for what, n := range lacks {
+		if _, ok := t.starved[what]; !ok && len(t.starved) >= maxStarvedReasons {
+			what = "others"
+		}
 		t.starved[what] += uint64(n)
 	}
 }
