@@ -22,7 +22,16 @@ const (
 	variantSlots = 16
 	extraSlots   = 8
 	maxExtras    = 8
+
+	// Very large pictures get fewer slots: address space is not without end.
+	nativeLimit, fewestNatives   = 1 << 30, 12
+	variantLimit, fewestVariants = 1 << 29, 4
 )
+
+// slotsFor gives how many slots of size bytes there are: most, or what the limit allows.
+func slotsFor(most, fewest int, limit, size int64) int {
+	return max(fewest, min(most, int(limit/size)))
+}
 
 // arena is one shared block and its slots. C counts who uses it: the stream, the decoder's
 // pool, every frame and every slot. The last of them closes the block, by busArenaGone.
@@ -96,7 +105,9 @@ func (s *arenas) need(w, h int, size int64) (*arena, error) {
 		C.gst_object_ref(C.gpointer(unsafe.Pointer(s.current.c)))
 		return s.current, nil
 	}
-	a, err := newArena(s.log, nativeSlots, native, variantSlots, roundUp(3*int64(w)*int64(h), pageSize))
+	variant := roundUp(3*int64(w)*int64(h), pageSize)
+	a, err := newArena(s.log, slotsFor(nativeSlots, fewestNatives, nativeLimit, native), native,
+		slotsFor(variantSlots, fewestVariants, variantLimit, variant), variant)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +178,7 @@ func (s *arenas) grow(size int64) error {
 		return core.Faultf(core.Closed, "arena", "", "the stream is closed")
 	}
 	if len(s.extras) >= maxExtras {
-		return core.Faultf(core.Exhausted, "arena", "", "all %d slots and %d extra ones are held", nativeSlots+variantSlots, maxExtras*extraSlots)
+		return core.Faultf(core.Exhausted, "arena", "", "all slots and %d extra ones are held", maxExtras*extraSlots)
 	}
 	a, err := newArena(s.log, 0, pageSize, extraSlots, roundUp(size, pageSize))
 	if err != nil {

@@ -572,6 +572,16 @@ int64_t bus_duration(void *element) {
   return gst_element_query_duration(element, GST_FORMAT_TIME, &d) ? d : -1;
 }
 
+int64_t bus_source_bytes(void *bin) {
+  GstElement *source = NULL;
+  gint64 n = -1;
+  g_object_get(bin, "source", &source, NULL);
+  if (!source) return -1;
+  if (!gst_element_query_duration(source, GST_FORMAT_BYTES, &n)) n = -1;
+  gst_object_unref(source);
+  return n;
+}
+
 // ---- encoders ----
 
 int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration) {

@@ -71,6 +71,8 @@ void bus_on_source_setup(void *uridecodebin, bus_source_options *o);
 int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
 // -1 when not known.
 int64_t bus_duration(void *element);
+// The length in bytes of what the source element of a uridecodebin reads; -1 when not known.
+int64_t bus_source_bytes(void *uridecodebin);
 
 // Pushes a copy of an I420 picture without padding; the GstFlowReturn.
 int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration);

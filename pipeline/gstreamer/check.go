@@ -45,6 +45,7 @@ var needed = []struct {
 	{"v4l2src", "gstreamer1.0-plugins-good", "v4l2:// cameras", false},
 	{"jpegdec", "gstreamer1.0-plugins-good", "JPEG images", false},
 	{"pngdec", "gstreamer1.0-plugins-good", "PNG images", false},
+	{"gdkpixbufdec", "gstreamer1.0-plugins-good", "GIF, BMP and TIFF images", false},
 	{"webpdec", "gstreamer1.0-plugins-bad", "WebP images", false},
 	{"appsrc", "gstreamer1.0-plugins-base", "writing video", false},
 	{"videoscale", "gstreamer1.0-plugins-base", "writing video of odd sizes", false},

@@ -5,6 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +19,8 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 )
 
 const ballH264 = "videotestsrc pattern=ball num-buffers=%d ! video/x-raw,format=I420,width=%d,height=%d,framerate=30/1 ! x264enc speed-preset=ultrafast key-int-max=15 ! h264parse"
@@ -389,6 +397,15 @@ func TestImages(t *testing.T) {
 	if len(frames) == 4 && (frames[3].PTS != core.PTS(300*time.Millisecond) || frames[3].Caps.FPS() != 10 || frames[3].Seq != 4) {
 		t.Errorf("last is %+v", frames[3])
 	}
+	part := open(t, newMedia(t), pipeline.Source{URL: "file://" + dir + "?fps=10", Start: 150 * time.Millisecond, Duration: 150 * time.Millisecond})
+	if frames, err := drain(t, part, nil); err != nil || len(frames) != 2 || frames[0].Caps.Width != 200 || frames[0].PTS != 0 || part.Info().Frames != 2 {
+		t.Errorf("%d frames of a part, %+v (%v)", len(frames), part.Info(), err)
+	}
+	late := open(t, newMedia(t), pipeline.Source{URL: "file://" + dir + "?fps=10", Realtime: true})
+	time.Sleep(250 * time.Millisecond)
+	if frames, err := drain(t, late, nil); err != nil || len(frames) > 3 || uint64(len(frames))+late.Stats().Dropped != 4 || frames[len(frames)-1].Seq != 4 || !late.Info().Live {
+		t.Errorf("%d frames in real time, %+v (%v)", len(frames), late.Stats(), err)
+	}
 	one := open(t, newMedia(t), pipeline.Source{URL: filepath.Join(dir, "img10.png")})
 	if frames, err := drain(t, one, nil); err != nil || len(frames) != 1 || one.Info().Frames != 1 {
 		t.Errorf("%d frames of an image, %+v (%v)", len(frames), one.Info(), err)
@@ -399,6 +416,54 @@ func TestImages(t *testing.T) {
 	broken := open(t, newMedia(t), pipeline.Source{URL: dir})
 	if frames, err := drain(t, broken, nil); len(frames) != 2 || core.KindOf(err) != core.SourceBroken || !strings.Contains(err.Error(), "img3.png") {
 		t.Errorf("%d frames, then %v", len(frames), err)
+	}
+}
+
+// TestImageKinds plays one image of every kind that a folder may have.
+func TestImageKinds(t *testing.T) {
+	t.Parallel()
+	m := image.NewPaletted(image.Rect(0, 0, 64, 48), color.Palette{color.Black, color.RGBA{200, 200, 200, 255}})
+	for i := range m.Pix {
+		m.Pix[i] = 1
+	}
+	kinds := map[string]func(io.Writer) error{
+		"a.png": func(w io.Writer) error { return png.Encode(w, m) },
+		"a.jpg": func(w io.Writer) error { return jpeg.Encode(w, m, nil) },
+		"a.gif": func(w io.Writer) error {
+			return gif.EncodeAll(w, &gif.GIF{Image: []*image.Paletted{m, m, m}, Delay: []int{10, 10, 10}})
+		},
+		"a.bmp":  func(w io.Writer) error { return bmp.Encode(w, m) },
+		"a.tiff": func(w io.Writer) error { return tiff.Encode(w, m, nil) },
+	}
+	dir := t.TempDir()
+	for name, encode := range kinds {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(encode(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin()
+	run(t, "videotestsrc pattern=white num-buffers=1 ! video/x-raw,format=RGB,width=64,height=48 ! webpenc ! filesink name=out", map[string]string{"out": filepath.Join(dir, "a.webp")})
+	for name, frames := range map[string]int{"a.png": 1, "a.jpg": 1, "a.gif": 1, "a.bmp": 1, "a.tiff": 1, "a.webp": 1} {
+		st, err := newMedia(t).Open(t.Context(), pipeline.Source{URL: filepath.Join(dir, name)})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		got, err := drain(t, st, func(_ core.Frame, p pipeline.Picture) {
+			if v := gray(t, p)[100]; v < 180 {
+				t.Errorf("%s: luma %d", name, v)
+			}
+		})
+		if err != nil || len(got) != frames || got[0].Caps.Width != 64 || got[0].Caps.Height != 48 {
+			t.Errorf("%s: %d frames %+v (%v)", name, len(got), got, err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -42,6 +42,12 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 		}
 		C.bus_on_source_setup(p.unsafeElement("source"), sourceOptions(m, user))
 	}
+	if it.path != "" {
+		if err := p.set("file", "location", it.path); err != nil {
+			p.stop()
+			return nil, err
+		}
+	}
 	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle))
 	return pl, nil
 }
@@ -127,6 +133,11 @@ func (p *player) seek(ctx context.Context, start time.Duration) (bool, error) {
 	return true, p.settle(ctx)
 }
 
+// endless says whether a server gives neither a time nor a size for what it sends.
+func (p *player) endless(list bool) bool {
+	return p.duration() == 0 && (list || C.bus_source_bytes(p.pipe.unsafeElement("source")) <= 0)
+}
+
 func (p *player) duration() time.Duration {
 	return max(0, time.Duration(C.bus_duration(p.pipe.pipeline.Unsafe())))
 }
@@ -138,6 +149,9 @@ func (p *player) pull(f *C.bus_frame) (got bool, err error) {
 	switch C.bus_pull(p.sink, C.uint64_t(slice), f) {
 	case C.BUS_FRAME:
 		p.diag.frames = true
+		if f.seq%64 == 0 {
+			p.listen(0) // damaged video warns at every frame
+		}
 		return true, nil
 	case C.BUS_EOS:
 		p.ends = true

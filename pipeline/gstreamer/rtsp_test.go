@@ -66,6 +66,8 @@ func startCamera(t testing.TB, address, user, password string, units [][][]byte)
 	c.media = &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{&format.H264{PayloadTyp: 96, PacketizationMode: 1}}}
 	sound := &description.Media{Type: description.MediaTypeAudio, Formats: []format.Format{&format.G711{PayloadTyp: 8, SampleRate: 8000, ChannelCount: 1}}}
 	c.server = &gortsplib.Server{Handler: c, RTSPAddress: address}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := c.server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +124,14 @@ func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Re
 	if c.user != "" && !ctx.Conn.VerifyCredentials(ctx.Request, c.user, c.password) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
 }
 
 func (c *camera) OnSetup(*gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
 }
 

@@ -3,6 +3,7 @@ package gstreamer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -21,8 +22,9 @@ const FolderRate = 25
 
 // item is one thing to play: a whole video, or one image of a folder.
 type item struct {
-	head string // gives raw video; its element "source" takes uri, if that is not empty
-	uri  string
+	head string // gives raw video
+	uri  string // for its element "source", unless empty
+	path string // for its element "file", unless empty
 	name string // for people, without secrets
 	sync bool   // at its own speed
 	drop bool   // the newest frame replaces those that wait
@@ -35,6 +37,7 @@ type plan struct {
 	live   bool          // known before it opens; http finds out
 	local  bool          // a file on a disk
 	web    bool          // it may turn out to be live
+	list   bool          // it is a playlist, whose size says nothing
 	seek   bool          // Start is sought, not skipped to
 	period time.Duration // a folder: from image to image
 	frames int           // known before it opens
@@ -111,7 +114,7 @@ func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
 		return plan{}, openFault(path, err)
 	}
 	if info.IsDir() {
-		return planFolder(path, fps)
+		return planFolder(s, path, fps)
 	}
 	if !info.Mode().IsRegular() {
 		return plan{}, core.Faultf(core.SourceOpen, "open", path, "it is not a file (%s)", info.Mode().Type())
@@ -125,12 +128,39 @@ func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
 		return plan{}, core.Faultf(core.SourceFormat, "open", path, "the file is empty")
 	}
 	p := plan{name: path, live: s.Realtime, local: true, seek: true}
-	if isImage(path) && !strings.EqualFold(filepath.Ext(path), ".gif") {
+	if isImage(path) {
 		p.frames, p.seek = 1, false
 	}
-	uri, err := fileURI(path)
-	p.items = []item{{head: decode, uri: uri, name: path, sync: s.Realtime, drop: s.Realtime}}
+	it, err := fileItem(path)
+	it.sync, it.drop = s.Realtime, s.Realtime
+	p.items = []item{it}
 	return p, err
+}
+
+// fileItem plays a file. GIF, BMP and TIFF pictures go to gdk-pixbuf where it is there: libav's
+// GIF demuxer has no time stamps and plays in a circle, so an animated one gives its first picture.
+func fileItem(path string) (item, error) {
+	if still(path) && hasElement("gdkpixbufdec") {
+		return item{head: "filesrc name=file ! gdkpixbufdec", path: path, name: path}, nil
+	}
+	uri, err := fileURI(path)
+	return item{head: decode, uri: uri, name: path}, err
+}
+
+// still says whether a file begins as GIF, BMP and TIFF pictures do.
+func still(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 10)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return false
+	}
+	s := string(head)
+	return strings.HasPrefix(s, "GIF8") || strings.HasPrefix(s, "II*\x00") || strings.HasPrefix(s, "MM\x00*") ||
+		strings.HasPrefix(s, "BM") && s[6:10] == "\x00\x00\x00\x00"
 }
 
 // openFault says why a path cannot be read, in the system's words.
@@ -161,7 +191,7 @@ func isImage(path string) bool {
 }
 
 // planFolder plays every image of a folder, not of those below it, in natural order.
-func planFolder(dir string, fps float64) (plan, error) {
+func planFolder(s pipeline.Source, dir string, fps float64) (plan, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return plan{}, openFault(dir, err)
@@ -176,14 +206,19 @@ func planFolder(dir string, fps float64) (plan, error) {
 		return plan{}, core.Faultf(core.SourceOpen, "open", dir, "the folder has no images (%s)", strings.Join(imageTypes, " "))
 	}
 	slices.SortFunc(names, naturally)
-	p := plan{name: dir, local: true, frames: len(names), period: time.Duration(float64(time.Second) / fps)}
+	p := plan{name: dir, local: true, live: s.Realtime, seek: true, period: time.Duration(float64(time.Second) / fps)}
+	names = names[min(len(names), int((s.Start+p.period-1)/p.period)):]
+	if len(names) == 0 {
+		return plan{}, core.Faultf(core.Invalid, "open", dir, "it ends before %s", s.Start)
+	}
+	p.frames = len(names)
 	for _, n := range names {
 		path := filepath.Join(dir, n)
-		uri, err := fileURI(path)
+		it, err := fileItem(path)
 		if err != nil {
 			return plan{}, err
 		}
-		p.items = append(p.items, item{head: decode, uri: uri, name: path})
+		p.items = append(p.items, it)
 	}
 	return p, nil
 }
@@ -235,7 +270,7 @@ func planHTTP(s pipeline.Source, u *url.URL) (plan, error) {
 	if u.Host == "" {
 		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "it names no host: http://host/path")
 	}
-	p := plan{web: true, live: s.Realtime, seek: true, user: u.User}
+	p := plan{web: true, live: s.Realtime, seek: true, user: u.User, list: strings.HasSuffix(strings.ToLower(u.Path), ".m3u8")}
 	v := *u
 	v.User = nil // souphttpsrc takes it as properties
 	return network(s, &v, p), nil

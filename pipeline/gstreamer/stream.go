@@ -73,6 +73,7 @@ type stream struct {
 	seq     uint64        // of the last frame given
 	arrived uint64        // number of the last frame that came from the sink
 	wall    int64         // arrival of the first frame
+	began   time.Time     // of a folder that is played at its own speed
 	done    error         // what Next gives from now on
 }
 
@@ -115,7 +116,7 @@ func (s *stream) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.first = f
+	s.first, s.began = f, time.Now()
 	s.describe(f.frame.Caps)
 	return nil
 }
@@ -192,7 +193,7 @@ func (s *stream) uprightly(ctx context.Context) error {
 // position reads the length of a source, finds out whether it is live after all, and goes to Start.
 func (s *stream) position(ctx context.Context) error {
 	d := s.player.duration()
-	if s.plan.web && d == 0 && !s.info.Live {
+	if s.plan.web && !s.info.Live && s.player.endless(s.plan.list) {
 		s.info.Live = true
 		return s.player.pipe.set("sink", "drop", true)
 	}
@@ -212,11 +213,12 @@ func (s *stream) position(ctx context.Context) error {
 
 func (s *stream) describe(c core.Caps) {
 	s.info.Caps = c
+	start := s.source.Start
 	if s.plan.period > 0 {
-		s.info.Duration = time.Duration(s.plan.frames) * s.plan.period
+		s.info.Duration, start = time.Duration(s.plan.frames)*s.plan.period, 0 // planned without what is before
 	}
 	if d := s.info.Duration; d > 0 {
-		d = max(0, d-s.source.Start)
+		d = max(0, d-start)
 		if s.source.Duration > 0 {
 			d = min(d, s.source.Duration)
 		}
@@ -225,7 +227,7 @@ func (s *stream) describe(c core.Caps) {
 		s.info.Duration = s.source.Duration
 	}
 	s.info.Frames = int(math.Round(s.info.Duration.Seconds() * c.FPS()))
-	if s.plan.frames > 0 && (s.info.Frames == 0 || (s.source.Start == 0 && s.source.Duration == 0)) {
+	if s.plan.frames > 0 && (s.info.Frames == 0 || (start == 0 && s.source.Duration == 0)) {
 		s.info.Frames = s.plan.frames
 	}
 }
@@ -288,6 +290,12 @@ func (s *stream) take(ctx context.Context, stall time.Duration) (*pulled, error)
 			return nil, context.Cause(ctx)
 		default:
 		}
+		if s.player == nil {
+			if err := s.resume(ctx); err != nil {
+				return nil, err
+			}
+			patience = time.Now()
+		}
 		var c C.bus_frame
 		got, err := s.player.pull(&c)
 		if err != nil {
@@ -302,10 +310,10 @@ func (s *stream) take(ctx context.Context, stall time.Duration) (*pulled, error)
 			continue
 		}
 		if s.player.ends {
-			if err := s.following(ctx); err != nil {
+			if err := s.following(); err != nil {
 				return nil, err
 			}
-			patience = time.Now()
+			continue
 		}
 		if waited := time.Since(patience); waited > stall {
 			return nil, &core.Fault{Op: "play", Kind: core.SourceStalled, On: s.plan.name, Err: errors.New("no frame for " + stall.String())}
@@ -324,8 +332,8 @@ func (s *stream) inItem(err error) error {
 	return err
 }
 
-// following starts the next item when one has ended; at the last it gives how the source ended.
-func (s *stream) following(ctx context.Context) error {
+// following goes to the next item when one has ended; at the last it gives how the source ended.
+func (s *stream) following() error {
 	if w := s.player.diag.warning; s.info.Live && w != nil && w.element == "rtspsrc" {
 		return &core.Fault{Op: "play", Kind: core.SourceBroken, On: s.plan.name, Err: errors.New(redact(useful(w)))}
 	}
@@ -340,10 +348,49 @@ func (s *stream) following(ctx context.Context) error {
 	}
 	s.player = nil
 	s.at++
-	ctx, cancel := context.WithTimeout(ctx, s.media.OpenLimit)
+	return nil
+}
+
+// resume plays the item that is next. When ctx ends on the way it can be called again.
+func (s *stream) resume(ctx context.Context) error {
+	if err := s.pace(ctx); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, s.media.OpenLimit)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	return s.inItem(s.start(ctx))
+	err := s.start(limited)
+	if err != nil && s.player != nil {
+		if stopped := s.player.stop(); stopped != nil {
+			return stopped
+		}
+		s.player = nil
+	}
+	return s.inItem(err)
+}
+
+// pace waits until an image of a folder is due, and passes over those whose time has gone, when
+// the folder is played at its own speed.
+func (s *stream) pace(ctx context.Context) error {
+	if !s.source.Realtime {
+		return nil
+	}
+	if late := int(time.Since(s.began)/s.plan.period) - s.at; late > 0 {
+		late = min(late, len(s.plan.items)-1-s.at)
+		s.at += late
+		s.seq += uint64(late)
+		s.count.dropped.Add(uint64(late))
+	}
+	t := time.NewTimer(time.Until(s.began.Add(time.Duration(s.at) * s.plan.period)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.life.Done():
+		return core.Faultf(core.Closed, "next", s.plan.name, "the stream is closed")
+	}
 }
 
 // accept makes a picture of what the sink gave; nil without an error when it is not given on.

@@ -314,6 +314,7 @@ func TestHolder(t *testing.T) {
 		t.Parallel()
 		st := open(t, newMedia(t), pipeline.Source{URL: path})
 		var held []pipeline.Picture
+		var wg sync.WaitGroup
 		n := 0
 		for {
 			_, p, err := st.Next(t.Context())
@@ -322,16 +323,17 @@ func TestHolder(t *testing.T) {
 			}
 			n++
 			if held = append(held, p); len(held) == nativeSlots-4 {
-				go func() {
+				old := held[:nativeSlots/2]
+				held = held[nativeSlots/2:]
+				wg.Go(func() {
 					time.Sleep(20 * time.Millisecond)
-					for _, p := range held[:nativeSlots/2] {
+					for _, p := range old {
 						p.Release()
 					}
-				}()
-				time.Sleep(30 * time.Millisecond)
-				held = held[nativeSlots/2:]
+				})
 			}
 		}
+		wg.Wait()
 		for _, p := range held {
 			p.Release()
 		}
