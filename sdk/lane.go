@@ -25,7 +25,8 @@ type lanes struct {
 	wake    sync.Cond
 	queue   []*task
 	waiting int // requests that have a task in queue or running
-	idle    int
+	idle    int // goroutines that sleep
+	busy    int // goroutines that run a task
 	count   int // goroutines
 	max     int
 	config  *config
@@ -135,9 +136,10 @@ func (l *lanes) enqueue(p *pending) error {
 	return nil
 }
 
-// wakeLocked has enough goroutines awake for the queue, starting new ones up to max.
+// wakeLocked has enough goroutines awake for the queue, starting new ones, up to max, when all
+// others are busy: a processor may be expensive.
 func (l *lanes) wakeLocked() {
-	for need := len(l.queue) - l.idle; need > 0 && l.count < l.max; need-- {
+	for need := len(l.queue) - (l.count - l.busy); need > 0 && l.count < l.max; need-- {
 		l.count++
 		l.working.Add(1)
 		go l.work(&lane{lanes: l})
@@ -159,11 +161,20 @@ func (l *lanes) work(n *lane) {
 		if err := n.become(t.config); err != nil && l.giveBack(t, err) {
 			return
 		} else if err != nil {
+			l.free()
 			l.finish(t, core.Return{Err: err}, time.Now())
 			continue
 		}
 		n.run(t)
 	}
+}
+
+// free has a goroutine count as free before its task is answered, so that the request that
+// follows an answer finds it.
+func (l *lanes) free() {
+	l.mu.Lock()
+	l.busy--
+	l.mu.Unlock()
 }
 
 func (l *lanes) next() *task {
@@ -177,6 +188,7 @@ func (l *lanes) next() *task {
 	if l.closed {
 		return nil
 	}
+	l.busy++
 	t := l.queue[0]
 	l.queue[0] = nil
 	if l.queue = l.queue[1:]; len(l.queue) == 0 {
@@ -193,6 +205,7 @@ func (l *lanes) giveBack(t *task, err error) bool {
 	if l.count == 1 || l.closed {
 		return false
 	}
+	l.busy--
 	l.count--
 	l.max = l.count
 	l.queue = append([]*task{t}, l.queue...)
@@ -293,6 +306,7 @@ func (n *lane) run(t *task) {
 			n.rt.log.Debug("a frame failed", "stream", n.id, "seq", t.Frame.Seq, "error", err)
 		}
 	}
+	n.free()
 	n.finish(t, ret, started)
 }
 

@@ -407,3 +407,18 @@ func TestFiveByFiveStreams(t *testing.T) {
 	}
 	streams.Wait()
 }
+
+// A value without a JSON form fails the call wherever it was set.
+func TestValuesWithoutJSON(t *testing.T) {
+	t.Parallel()
+	c := capsuleOf(func(context.Context, Stream) (Processor, error) {
+		return ProcessorFunc(func(_ context.Context, f *Frame) error {
+			f.Add("person", nil).AddChild("face", nil).AddChild("eye", nil).SetExtra("f", func() {})
+			return nil
+		}), nil
+	})
+	res := ask(start(t, c), 1)
+	if len(res.Returns) != 1 || core.KindOf(res.Returns[0].Err) != core.CapsuleFailed || len(res.Returns[0].Added) != 0 {
+		t.Errorf("%+v", res)
+	}
+}

@@ -13,6 +13,7 @@ type Node struct {
 	node  *core.Node
 	patch *core.Patch // nil for a node that this capsule adds
 	err   error       // first value that has no JSON form
+	root  *Node       // of a child that was added: the node that Frame.Add gave
 }
 
 // ID gives the engine's ID, 0 for a node that this capsule has just added.
@@ -74,9 +75,7 @@ func (n *Node) SetAttribute(name, value string) *Node {
 // Process returns.
 func (n *Node) SetExtra(key string, value any) *Node {
 	if err := n.node.ExtraData.Set(key, value); err != nil {
-		if n.err == nil {
-			n.err = err
-		}
+		n.fail(err)
 		return n
 	}
 	if n.patch != nil {
@@ -116,8 +115,19 @@ func (n *Node) SetTrackID(id TrackID) *Node {
 // does nothing, because patches cannot carry children.
 func (n *Node) AddChild(class string, outline Polygon) *Node {
 	c := &core.Node{Class: class, Coords: outline}
-	if n.patch == nil {
-		n.node.Children = append(n.node.Children, c)
+	if n.patch != nil {
+		return &Node{node: c}
 	}
-	return &Node{node: c}
+	n.node.Children = append(n.node.Children, c)
+	return &Node{node: c, root: n}
+}
+
+// fail keeps the first error for the end of the call.
+func (n *Node) fail(err error) {
+	for n.root != nil {
+		n = n.root
+	}
+	if n.err == nil {
+		n.err = err
+	}
 }

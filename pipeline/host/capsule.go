@@ -125,6 +125,9 @@ func (c *Capsule) prepare(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	if _, err := decl.Resolve(values); err != nil {
+		return core.Faultf(core.Invalid, "launch capsule", c.name, "%w", err)
+	}
 	c.mu.Lock()
 	c.decl, c.values = decl, values
 	streams := make(map[core.StreamID]*stream, len(c.streams))
