@@ -255,7 +255,7 @@ func launch(ctx context.Context, h *host.Host, e *pipeline.Engine, list []chosen
 		results[i] = make(chan launched, 1)
 		go func() {
 			capsule, err := h.Launch(ctx, host.Spec{
-				Declaration: c.entry.Declaration, Path: c.entry.Program(), Dir: c.entry.Dir, Options: c.values,
+				Declaration: c.entry.Declaration, Path: c.entry.Program(), Options: c.values,
 			})
 			results[i] <- launched{capsule, err}
 		}()
