@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/capstan-video/capstan/core"
 )
@@ -12,12 +13,14 @@ import (
 const DefaultBatch = 40
 
 // Batcher runs single requests together, for models that are faster on several inputs at once.
-// It never waits for a batch to fill: an idle one runs what comes at once, and while it runs the
-// next batch gathers. Make one in Load, share it between all processors, call Do in Process.
+// An idle one runs what comes at once, unless Gather says to wait, and while it runs the next
+// batch gathers. Make one in Load, share it between all processors, call Do in Process.
 type Batcher[In, Out any] struct {
 	max int
 	run func(context.Context, []In) ([]Out, error)
 
+	window  func() time.Duration // nil: none
+	full    chan struct{}        // ends the wait of a window; capacity 1
 	mu      sync.Mutex
 	queue   []*batched[In, Out] // no longer than there are goroutines in Do
 	running bool
@@ -41,10 +44,14 @@ func NewBatcher[In, Out any](max int, run func(ctx context.Context, in []In) ([]
 	if max < 1 {
 		max = DefaultBatch
 	}
-	b := &Batcher[In, Out]{max: max, run: run}
+	b := &Batcher[In, Out]{max: max, run: run, full: make(chan struct{}, 1)}
 	b.idle.L = &b.mu
 	return b
 }
+
+// Gather has an idle batcher wait for window() before it runs what has come, or until a batch is
+// full. Inputs that come close together then share the first batch too. Call it before Do.
+func (b *Batcher[In, Out]) Gather(window func() time.Duration) { b.window = window }
 
 // Do gives the output for one input. It returns a fault of kind Closed after Close, and ctx's
 // cause when ctx ends first; an input that is running then is run to its end.
@@ -61,6 +68,7 @@ func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 		b.running = true
 		go b.work()
 	}
+	b.fullLocked(len(b.queue) >= b.max)
 	b.mu.Unlock()
 	select {
 	case <-item.done:
@@ -86,8 +94,44 @@ func (b *Batcher[In, Out]) withdraw(item *batched[In, Out]) {
 	}
 }
 
+// fullLocked ends the wait of gather, if so.
+func (b *Batcher[In, Out]) fullLocked(full bool) {
+	if !full {
+		return
+	}
+	select {
+	case b.full <- struct{}{}:
+	default:
+	}
+}
+
+// gather waits for the window, a full batch or Close.
+func (b *Batcher[In, Out]) gather() {
+	if b.window == nil {
+		return
+	}
+	d := b.window()
+	if d <= 0 {
+		return
+	}
+	b.mu.Lock()
+	select {
+	case <-b.full: // of an earlier batch
+	default:
+	}
+	b.fullLocked(len(b.queue) >= b.max || b.closed)
+	b.mu.Unlock()
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-b.full:
+	}
+}
+
 // work runs batches until there is nothing to do.
 func (b *Batcher[In, Out]) work() {
+	b.gather()
 	for {
 		b.mu.Lock()
 		n := min(b.max, len(b.queue))
@@ -145,6 +189,7 @@ func (b *Batcher[In, Out]) Close() error {
 		close(item.done)
 	}
 	b.queue = nil
+	b.fullLocked(true)
 	for b.running {
 		b.idle.Wait()
 	}

@@ -1,0 +1,77 @@
+// Package onnxtest gives tests of capsules with networks what they need on a machine: the
+// library, the models of the test data, and pictures scaled as the engine scales them. It skips
+// what is absent and says so.
+package onnxtest
+
+import (
+	"image"
+	"testing"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/sdk"
+	"github.com/capstan-video/capstan/sdk/cliptest"
+	"github.com/capstan-video/capstan/sdk/onnx/files"
+)
+
+// Models has the models of the test data found by capsules that are opened in this test, and
+// skips it where the data or ONNX Runtime is absent. The test must not be parallel.
+func Models(t testing.TB) (folder string) {
+	t.Helper()
+	folder = cliptest.Data(t, "models")
+	if _, err := files.Runtime(""); err != nil {
+		t.Skipf("ONNX Runtime is absent: %v", err)
+	}
+	t.Setenv(files.ModelsEnv, folder)
+	return folder
+}
+
+// Model gives the path of one model of the test data; like Models it may skip the test.
+func Model(t testing.TB, parts ...string) string {
+	t.Helper()
+	if _, err := files.Runtime(""); err != nil {
+		t.Skipf("ONNX Runtime is absent: %v", err)
+	}
+	return cliptest.Data(t, append([]string{"models"}, parts...)...)
+}
+
+// Frame gives a picture of the test data as the engine gives it to the capsule: in the first
+// format that it takes and the size that it wants. Nodes are in pixels of the whole picture.
+func Frame(t testing.TB, c sdk.Capsule, m image.Image, nodes ...*core.Node) *sdk.Frame {
+	t.Helper()
+	format := c.Formats[0]
+	if format == core.I420 || format == core.NV12 {
+		format = core.RGB // pictures are RGB: a way there and back would cost colour
+	}
+	layout, mem := cliptest.Pack(m, format)
+	caps := core.Caps{Format: format, Width: layout.Width, Height: layout.Height}
+	if w, h := c.Picture.Fit(layout.Width, layout.Height); w != layout.Width || h != layout.Height {
+		layout, mem = cliptest.Shrink(layout, mem, w, h)
+	}
+	scaled := make([]*core.Node, 0, len(nodes))
+	for i, n := range nodes {
+		n = n.Clone()
+		if n.ID == 0 {
+			n.ID = core.NodeID(i + 1)
+		}
+		n.Scale(float64(layout.Width)/float64(caps.Width), float64(layout.Height)/float64(caps.Height))
+		scaled = append(scaled, n)
+	}
+	f, err := sdk.NewFrame(core.Frame{Stream: "still", Seq: 1, Caps: caps}, layout, mem, scaled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// Open opens a processor of the capsule, which is closed with the test.
+func Open(t testing.TB, c sdk.Capsule, given map[string]any) sdk.Processor {
+	t.Helper()
+	p, err := c.Open(t.Context(), sdk.Stream{ID: "test", Options: cliptest.Values(t, c, given)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if closer, ok := p.(interface{ Close() error }); ok {
+		t.Cleanup(func() { _ = closer.Close() })
+	}
+	return p
+}
