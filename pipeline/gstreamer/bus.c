@@ -12,7 +12,8 @@
 typedef struct {
   int64_t base, size;
   int n, nfree;
-  int *free;  // a stack: the slot freed last is still in the cache
+  int *free;    // a stack: the slot freed last is still in the cache
+  gint wanted;  // somebody went without: pools give slots back instead of keeping them
 } slot_set;
 
 struct bus_arena {
@@ -39,6 +40,7 @@ static int64_t set_pop(bus_arena *a, slot_set *s, int64_t size) {
   int64_t at = -1;
   g_mutex_lock(&a->mu);
   if (s->nfree > 0) at = s->base + (int64_t)s->free[--s->nfree] * s->size;
+  if (at < 0) g_atomic_int_set(&s->wanted, 1);
   g_mutex_unlock(&a->mu);
   return at;
 }
@@ -46,6 +48,7 @@ static int64_t set_pop(bus_arena *a, slot_set *s, int64_t size) {
 static void set_push(bus_arena *a, slot_set *s, int64_t offset) {
   g_mutex_lock(&a->mu);
   s->free[s->nfree++] = (int)((offset - s->base) / s->size);
+  if (s->nfree * 4 >= s->n) g_atomic_int_set(&s->wanted, 0);
   g_mutex_unlock(&a->mu);
 }
 
@@ -149,7 +152,8 @@ int bus_slots_free(bus_arena *a, int set) {
 // ---- the pool ----
 
 // A GstVideoBufferPool that forgets buffers of plain memory when they come back, so that the
-// arena is used again as soon as it has room.
+// arena is used again as soon as it has room; and slots while the arena is short of them, so
+// that copies get some.
 typedef struct {
   GstVideoBufferPool parent;
 } bus_pool;
@@ -166,7 +170,8 @@ static bus_arena *buffer_arena(GstBuffer *b) {
 }
 
 static void pool_release(GstBufferPool *p, GstBuffer *b) {
-  if (!buffer_arena(b)) GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_TAG_MEMORY);
+  bus_arena *a = buffer_arena(b);
+  if (!a || g_atomic_int_get(&a->set[BUS_NATIVE].wanted)) GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_TAG_MEMORY);
   GST_BUFFER_POOL_CLASS(bus_pool_parent_class)->release_buffer(p, b);
 }
 

@@ -44,7 +44,7 @@ func New(log hclog.Logger) (*Media, error) {
 		log = hclog.NewNullLogger()
 	}
 	begin()
-	return &Media{OpenLimit: 15 * time.Second, Stall: 15 * time.Second, Latency: 100 * time.Millisecond, SlotWait: 2 * time.Second, log: log}, nil
+	return &Media{OpenLimit: 15 * time.Second, Stall: 15 * time.Second, Latency: 100 * time.Millisecond, SlotWait: 500 * time.Millisecond, log: log}, nil
 }
 
 // Open is as pipeline.Media says. Frames of files are Captured at the time of opening plus

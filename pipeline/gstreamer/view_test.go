@@ -289,7 +289,7 @@ func TestHolder(t *testing.T) {
 	t.Run("live", func(t *testing.T) {
 		t.Parallel()
 		st := open(t, newMedia(t), pipeline.Source{URL: path, Realtime: true})
-		held, err := hold(t, st, 5*time.Second)
+		held, err := hold(t, st, 3*time.Second)
 		s := st.Stats()
 		if len(held) < 10 || len(held) > nativeSlots || s.NoSlot < 50 {
 			t.Errorf("held %d, %+v (%v)", len(held), s, err)
@@ -322,9 +322,9 @@ func TestHolder(t *testing.T) {
 				break
 			}
 			n++
-			if held = append(held, p); len(held) == nativeSlots-4 {
-				old := held[:nativeSlots/2]
-				held = held[nativeSlots/2:]
+			if held = append(held, p); len(held) == nativeSlots-12 {
+				old := held[:nativeSlots/4]
+				held = held[nativeSlots/4:]
 				wg.Go(func() {
 					time.Sleep(20 * time.Millisecond)
 					for _, p := range old {
