@@ -204,6 +204,7 @@ func (s *Session) admitAll() error {
 			if err != nil {
 				<-s.window
 				s.keepDrops(drops)
+				s.sayShort(seen, err)
 				return err
 			}
 			for reason, n := range lost {
@@ -218,6 +219,15 @@ func (s *Session) admitAll() error {
 		}
 		ticket++
 		drops = map[string]uint64{}
+	}
+}
+
+// sayShort says that a file held fewer frames than it promised: it may be cut off. Containers
+// are off by a few, so a tenth may be missing.
+func (s *Session) sayShort(seen uint64, err error) {
+	info := s.source.info()
+	if errors.Is(err, io.EOF) && !info.Live && info.Frames > 0 && seen*10 < uint64(info.Frames)*9 {
+		s.log.Warn("the source ended early; it may be cut off", "stream", s.job.Source.Stream, "frames", seen, "promised", info.Frames)
 	}
 }
 

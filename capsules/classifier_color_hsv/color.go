@@ -27,18 +27,20 @@ var names = [colors]string{"black", "white", "gray", "red", "orange", "yellow", 
 // patch is the part of the picture that is looked at; far edges are exclusive.
 type patch struct{ x1, y1, x2, y2 int }
 
-// patchOf gives the inner part of a box within a picture, at least one pixel; false where box
-// and picture have nothing in common or the box is no box at all.
-func patchOf(b sdk.Box, margin float64, w, h int) (patch, bool) {
-	if !(b.X2 >= 0 && b.Y2 >= 0 && b.X1 < float64(w) && b.Y1 < float64(h)) { // NaN is outside too
-		return patch{}, false
+// patchOf gives the inner part of a box within a picture, at least one pixel: the nearest one
+// for a box outside. inside says whether box and picture have anything in common; ok is false
+// for a box that is no box.
+func patchOf(b sdk.Box, margin float64, w, h int) (p patch, inside, ok bool) {
+	if math.IsNaN(b.X1 + b.Y1 + b.X2 + b.Y2) {
+		return patch{}, false, false
 	}
+	inside = b.X2 >= 0 && b.Y2 >= 0 && b.X1 < float64(w) && b.Y1 < float64(h)
 	dx, dy := margin*b.Width(), margin*b.Height()
 	lo := func(v float64, most int) int { return int(math.Min(math.Max(v, 0), float64(most-1))) }
-	p := patch{x1: lo(b.X1+dx, w), y1: lo(b.Y1+dy, h)}
-	p.x2 = max(int(math.Min(math.Ceil(b.X2-dx), float64(w))), p.x1+1)
-	p.y2 = max(int(math.Min(math.Ceil(b.Y2-dy), float64(h))), p.y1+1)
-	return p, true
+	p = patch{x1: lo(b.X1+dx, w), y1: lo(b.Y1+dy, h)}
+	p.x2 = max(int(math.Max(0, math.Min(math.Ceil(b.X2-dx), float64(w)))), p.x1+1)
+	p.y2 = max(int(math.Max(0, math.Min(math.Ceil(b.Y2-dy), float64(h)))), p.y1+1)
+	return p, inside, true
 }
 
 // samples bounds the pixels looked at in each direction.

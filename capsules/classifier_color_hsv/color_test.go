@@ -105,17 +105,24 @@ func TestOddBoxes(t *testing.T) {
 		}
 	}
 	for name, box := range map[string]core.Polygon{
-		"right of it": core.Rect(40, 0, 50, 10),
-		"above it":    core.Rect(0, -20, 10, -1),
-		"no numbers":  {{X: math.NaN(), Y: 1}, {X: 2, Y: 2}},
+		"right of it": core.Rect(40, 0, 50, 10), "above it": core.Rect(0, -20, 10, -1), "far away": core.Rect(-2e12, -2e12, -1e12, -1e12),
 	} {
 		n, err := classify(t, layout, mem, box)
-		if err == nil || !strings.Contains(err.Error(), "node 5 (car)") {
-			t.Errorf("%s: got %v, want an error that names the node", name, err)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
 		}
-		if _, ok := n.Attribute("color"); ok {
-			t.Errorf("%s: it was given a colour", name)
+		got, _ := n.Attribute("color")
+		if share, ok := n.ExtraFloat("color_confidence"); got != "green" || !ok || share != 0 {
+			t.Errorf("%s: %s with confidence %v, want the nearest pixels' green with 0", name, got, share)
 		}
+	}
+	n, err := classify(t, layout, mem, core.Polygon{{X: math.NaN(), Y: 1}, {X: 2, Y: 2}})
+	if err == nil || !strings.Contains(err.Error(), "node 5 (car)") {
+		t.Errorf("a box that is none: got %v, want an error that names the node", err)
+	}
+	if _, ok := n.Attribute("color"); ok {
+		t.Error("a box that is none was given a colour")
 	}
 }
 

@@ -37,20 +37,22 @@ type classifier struct {
 	margin, saturation float64
 }
 
-// Process sets color and color_confidence. A node that lies wholly outside the picture has no
-// colour: it stays as it is, and the run counts as failed.
+// Process sets color and color_confidence. A node wholly outside the picture gets the colour of
+// the nearest pixels with a confidence of 0, since every node must have one.
 func (c *classifier) Process(_ context.Context, f *sdk.Frame) error {
 	n := f.Node()
 	if n == nil {
 		return fmt.Errorf("%d nodes, want one", len(f.Nodes()))
 	}
-	p, ok := patchOf(n.Box(), c.margin, f.Width(), f.Height())
+	p, inside, ok := patchOf(n.Box(), c.margin, f.Width(), f.Height())
 	if !ok {
-		b := n.Box()
-		return fmt.Errorf("node %d (%s): its box %.0f,%.0f to %.0f,%.0f lies outside the picture of %dx%d", n.ID(), n.Class(), b.X1, b.Y1, b.X2, b.Y2, f.Width(), f.Height())
+		return fmt.Errorf("node %d (%s) has no place: %v", n.ID(), n.Class(), n.Coords())
 	}
 	pix, stride := f.Plane(0)
 	name, confidence := c.dominant(pix, stride, p)
+	if !inside {
+		confidence = 0
+	}
 	n.SetAttribute("color", name).SetExtra("color_confidence", math.Round(confidence*1e4)/1e4)
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/hashicorp/go-hclog"
@@ -47,8 +46,8 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 		minSize: s.Options.Float("min_size"), maxSize: s.Options.Float("max_size"),
 		shift: s.Options.Float("shift_factor"), scale: s.Options.Float("scale_factor"), tilts: []int{0},
 	}
-	if lo, hi := d.minSize, d.maxSize; (lo <= 1) == (hi <= 1) && lo > hi {
-		return nil, fmt.Errorf("option min_size: %v is above max_size, %v: no face could be found", lo, hi)
+	if lo, hi := d.minSize, d.maxSize; (lo <= 1) == (hi <= 1) && lo > hi && s.Log != nil {
+		s.Log.Warn("min_size is above max_size, no face will be found", "min_size", lo, "max_size", hi)
 	}
 	if tilt := s.Options.Int("tilt"); tilt > 0 {
 		d.tilts = append(d.tilts, -tilt, tilt)

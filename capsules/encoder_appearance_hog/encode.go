@@ -24,14 +24,13 @@ const (
 const colourShare = 0.8
 
 // sample fills the crop with the box's part of the picture, the box stretched to the crop's
-// size; places beyond the picture repeat its edge. It is false where box and picture have
-// nothing in common.
+// size; places beyond the picture repeat its edge. It is false for a box that is no box.
 func (e *encoder) sample(pix []byte, stride, w, h int, b sdk.Box) bool {
-	if !(b.X2 >= 0 && b.Y2 >= 0 && b.X1 < float64(w) && b.Y1 < float64(h)) { // NaN is outside too
+	if math.IsNaN(b.X1 + b.Y1 + b.X2 + b.Y2) {
 		return false
 	}
-	b.X1, b.Y1 = math.Max(b.X1, -float64(w)), math.Max(b.Y1, -float64(h))
-	b.X2, b.Y2 = math.Min(b.X2, 2*float64(w)), math.Min(b.Y2, 2*float64(h))
+	near := func(v float64, side int) float64 { return math.Max(-float64(side), math.Min(v, 2*float64(side))) }
+	b.X1, b.Y1, b.X2, b.Y2 = near(b.X1, w), near(b.Y1, h), near(b.X2, w), near(b.Y2, h)
 	columns := taps(b.X1, b.X2, cropWidth, w)
 	rows := taps(b.Y1, b.Y2, cropHeight, h)
 	for y, r := range rows {

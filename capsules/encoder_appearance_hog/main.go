@@ -37,17 +37,15 @@ type encoder struct {
 	cells [cellsDown * cellsAcross * bins]float32
 }
 
-// Process sets the encoding. A node that lies wholly outside the picture has no appearance: it
-// stays as it is, and the run counts as failed.
+// Process sets the encoding. What of a node lies outside the picture looks like its edge.
 func (e *encoder) Process(_ context.Context, f *sdk.Frame) error {
 	n := f.Node()
 	if n == nil {
 		return fmt.Errorf("%d nodes, want one", len(f.Nodes()))
 	}
 	pix, stride := f.Plane(0)
-	b := n.Box()
-	if !e.sample(pix, stride, f.Width(), f.Height(), b) {
-		return fmt.Errorf("node %d (%s): its box %.0f,%.0f to %.0f,%.0f lies outside the picture of %dx%d", n.ID(), n.Class(), b.X1, b.Y1, b.X2, b.Y2, f.Width(), f.Height())
+	if !e.sample(pix, stride, f.Width(), f.Height(), n.Box()) {
+		return fmt.Errorf("node %d (%s) has no place: %v", n.ID(), n.Class(), n.Coords())
 	}
 	n.SetEncoding(e.encode())
 	return nil

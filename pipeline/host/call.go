@@ -168,7 +168,7 @@ func (p *process) byRPC(id uint64, deadline time.Time, limit time.Duration, call
 	if err == nil {
 		return a, nil
 	}
-	if fault, ok := wire.FromStatus(err); ok {
+	if fault, ok := wire.FromStatus(err); ok && status.Code(err) != codes.Internal { // internal: perhaps of the connection
 		return nil, p.failed(fault)
 	}
 	switch status.Code(err) {

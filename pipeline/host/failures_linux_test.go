@@ -175,6 +175,13 @@ func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {
 				if alive(pid) {
 					t.Errorf("the call is over and process %d is still there", pid)
 				}
+				if _, words, ok := strings.Cut(fmt.Sprint(err), "last words: child "); ok {
+					if child, convErr := strconv.Atoi(words); convErr != nil || alive(child) {
+						t.Errorf("its child %q is still there (%v)", words, convErr)
+					}
+				} else if tt.name == "child" {
+					t.Errorf("%v does not name its child", err)
+				}
 				works(t, c)
 				if s := c.Stats(); s.Restarts == 0 || s.PID == pid || s.State != pipeline.CapsuleRunning || s.LastErr == "" {
 					t.Errorf("stats %+v", s)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -409,5 +410,34 @@ func TestStreamsLeakNothing(t *testing.T) {
 	}
 	if n := number(t, last, "arenas"); n != 1 {
 		t.Errorf("the capsule has %d arenas mapped, want 1", n)
+	}
+}
+
+// Launches that fail leave nothing behind either.
+func TestFailedLaunchesLeakNothing(t *testing.T) {
+	h := newTestHost(t, Config{})
+	fail := func() {
+		t.Helper()
+		for _, spec := range []Spec{{Path: "/nobody"}, actSpec("words"), actSpec("hello"), actSpec("version"), actSpec("unloadable")} {
+			if c, err := h.Launch(context.Background(), spec); err == nil {
+				t.Fatalf("launched %+v", c.Stats())
+			}
+		}
+	}
+	fail()
+	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), "plugin-dir*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		fail()
+	}
+	waitFor(t, "descriptors and goroutines to end", func() bool { return openFiles(t) <= files && runtime.NumGoroutine() <= goroutines+2 })
+	if n := children(t); n != 0 {
+		t.Errorf("%d children", n)
+	}
+	if after, _ := filepath.Glob(filepath.Join(os.TempDir(), "plugin-dir*")); len(after) > len(folders)+10 { // others run too
+		t.Errorf("%d temporary folders, %d before", len(after), len(folders))
 	}
 }

@@ -62,6 +62,7 @@ type summaryBody struct {
 	Status     string            `json:"status"` // done, interrupted or failed
 	Error      string            `json:"error,omitempty"`
 	Frames     uint64            `json:"frames"`
+	Promised   int               `json:"promised"` // by the source; 0: it does not say
 	Detections uint64            `json:"detections"`
 	Elapsed    seconds           `json:"elapsed"`
 	Played     seconds           `json:"played"`
@@ -99,9 +100,14 @@ type capsuleSummary struct {
 // seconds prints a time span as a number of seconds without an exponent.
 type seconds time.Duration
 
-// MarshalJSON writes for example 0.033333333.
+// MarshalJSON writes for example 0.033333333: nanoseconds, exactly.
 func (s seconds) MarshalJSON() ([]byte, error) {
-	return []byte(strconv.FormatFloat(time.Duration(s).Seconds(), 'f', -1, 64)), nil
+	sign := ""
+	if s < 0 {
+		sign, s = "-", -s
+	}
+	text := fmt.Sprintf("%s%d.%09d", sign, s/1e9, s%1e9)
+	return []byte(strings.TrimSuffix(strings.TrimRight(text, "0"), ".")), nil
 }
 
 // openOutput opens path, "-" being standard output, in the given format.

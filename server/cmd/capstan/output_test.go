@@ -83,7 +83,7 @@ func TestJSONLinesAreAsDocumented(t *testing.T) {
 	}}}
 	err = errors.Join(
 		out.Header(header{Capstan: "v1", Source: "x", Width: 1, Height: 1, Plan: p}), out.Frame(fullResult()), out.Frame(&pipeline.Result{Frame: core.Frame{Seq: 2}}),
-		out.Summary(summarise(stats, errors.New("it broke"))), out.Summary(summarise(stats, errInterrupted)), out.Close())
+		out.Summary(summarise(stats, 3, errors.New("it broke"))), out.Summary(summarise(stats, 0, errInterrupted)), out.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,17 @@ func TestMOTLines(t *testing.T) {
 	want := "1,1,1,2,29.5,38,0.25,-1,-1,-1\n7,2,5,6,10,20,1,-1,-1,-1\n7,1,1,2,29.5,38,0.25,-1,-1,-1\n"
 	if string(text) != want {
 		t.Errorf("got\n%swant\n%s", text, want)
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0: "0", time.Second: "1", 1680 * time.Millisecond: "1.68", 100 * time.Second: "100", 1: "0.000000001", -1500 * time.Millisecond: "-1.5",
+	} {
+		if got, err := json.Marshal(seconds(d)); err != nil || string(got) != want {
+			t.Errorf("%v is written as %s (%v), want %s", d, got, err, want)
+		}
 	}
 }
 

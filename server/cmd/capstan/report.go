@@ -27,9 +27,9 @@ func redact(source string) string {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // summarise turns the counts of a session into the last JSON line.
-func summarise(s pipeline.SessionStats, err error) summary {
+func summarise(s pipeline.SessionStats, promised int, err error) summary {
 	b := summaryBody{
-		Status: "done", Frames: s.Frames, Detections: s.Nodes, Elapsed: seconds(s.Elapsed), Played: seconds(s.PTS), Drops: s.Drops,
+		Status: "done", Frames: s.Frames, Promised: promised, Detections: s.Nodes, Elapsed: seconds(s.Elapsed), Played: seconds(s.PTS), Drops: s.Drops,
 		FPS:      perSecond(s.Frames, s.Elapsed),
 		Media:    mediaSummary{Frames: s.Media.Frames, InArena: s.Media.InArena, Copied: s.Media.Copied, Made: s.Media.Converts},
 		Capsules: []capsuleSummary{},

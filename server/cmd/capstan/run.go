@@ -361,7 +361,7 @@ func (r *run) finish(ctx context.Context, err error) error {
 	r.progress.stop()
 	errs := []error{err}
 	if r.out != nil {
-		errs = append(errs, r.out.Summary(summarise(stats, err)), r.out.Close())
+		errs = append(errs, r.out.Summary(summarise(stats, r.session.Info().Frames, err)), r.out.Close())
 	}
 	if r.film != nil {
 		errs = append(errs, r.film.close())
