@@ -176,9 +176,11 @@ func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {
 					t.Errorf("the call is over and process %d is still there", pid)
 				}
 				if _, words, ok := strings.Cut(fmt.Sprint(err), "last words: child "); ok {
-					if child, convErr := strconv.Atoi(words); convErr != nil || alive(child) {
-						t.Errorf("its child %q is still there (%v)", words, convErr)
+					child, convErr := strconv.Atoi(words)
+					if convErr != nil {
+						t.Fatal(convErr)
 					}
+					waitFor(t, "its child to end", func() bool { return !alive(child) })
 				} else if tt.name == "child" {
 					t.Errorf("%v does not name its child", err)
 				}
