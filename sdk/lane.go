@@ -267,7 +267,7 @@ func (n *lane) open(c *config) error {
 	err := guard("Open", func() (err error) {
 		n.processor, err = n.rt.capsule.Open(n.ctx, Stream{ID: n.id, Options: c.values, Log: n.rt.log.With("stream", string(n.id))})
 		if err == nil && n.processor == nil {
-			err = errors.New("Open gave no processor")
+			err = errors.New("no processor was given")
 		}
 		return err
 	})

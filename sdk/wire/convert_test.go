@@ -124,7 +124,7 @@ func TestValuesRoundTrip(t *testing.T) {
 
 func fullNode() *core.Node {
 	return &core.Node{
-		ID: 1<<63 + 5, Class: "fallen person", Coords: core.Polygon{{X: -1.5, Y: 0.1}, {X: 1e300, Y: 2}, {X: 3, Y: -0.0}},
+		ID: 1<<63 + 5, Class: "fallen person", Coords: core.Polygon{{X: -1.5, Y: 0.1}, {X: 1e300, Y: 2}, {X: 3, Y: math.Copysign(0, -1)}},
 		Attributes: map[string]string{"z": "1", "a": "", "": "x"},
 		ExtraData:  core.ExtraData{"null": json.RawMessage("null"), "o": json.RawMessage(`{"a":[1,2.50]}`), "n": json.RawMessage("1e2")},
 		Encoding:   core.Encoding{0.25, -1}, TrackID: "6f9619ff-8b86-d011-b42d-00cf4fc964ff", Origin: "detector_x",

@@ -65,7 +65,7 @@ func TestArenaIsSeenByItsReaders(t *testing.T) {
 	if string(m.Bytes()[9000:9007]) != "written" {
 		t.Error("the reader's view went with the arena")
 	}
-	if m.Close() != nil || m.Close() != nil || m.Bytes() != nil {
+	if errors.Join(m.Close(), m.Close()) != nil || m.Bytes() != nil {
 		t.Error("closing twice")
 	}
 }
@@ -120,7 +120,7 @@ func TestArenaClose(t *testing.T) {
 	a.OnClose(func() { said = append(said, fmt.Sprint("hook ", len(a.Bytes()))) })
 	forget := a.OnClose(func() { said = append(said, "forgotten") })
 	forget()
-	if a.Close() != nil || a.Close() != nil {
+	if errors.Join(a.Close(), a.Close()) != nil {
 		t.Error("closing twice")
 	}
 	a.OnClose(func() { said = append(said, "late") })()
@@ -327,7 +327,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 		}
 	})
 	time.Sleep(20 * time.Millisecond)
-	if near.Close() != nil || near.Close() != nil {
+	if errors.Join(near.Close(), near.Close()) != nil {
 		t.Error("closing twice")
 	}
 	waiting.Wait()

@@ -29,14 +29,14 @@ const planCatalogue = `- name: detector_face
 `
 
 // runPlan gives the standard output and the exit status of capstan plan.
-func runPlan(t *testing.T, args ...string) (string, error, int) {
+func runPlan(t *testing.T, args ...string) (out string, status int, err error) {
 	t.Helper()
 	root := rootCommand()
-	var out bytes.Buffer
-	root.SetOut(&out)
+	var b bytes.Buffer
+	root.SetOut(&b)
 	root.SetArgs(append([]string{"plan"}, args...))
-	err := root.Execute()
-	return out.String(), err, exitStatus(err)
+	err = root.Execute()
+	return b.String(), exitStatus(err), err
 }
 
 func writeCatalogue(t *testing.T, name, text string) string {
@@ -80,7 +80,7 @@ func TestPlanCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err, status := runPlan(t, append([]string{"--catalog", path}, c.args...)...)
+			got, status, err := runPlan(t, append([]string{"--catalog", path}, c.args...)...)
 			if err != nil {
 				got += err.Error()
 			}
@@ -99,7 +99,7 @@ func TestPlanCommand(t *testing.T) {
 func TestPlanBrokenManifest(t *testing.T) {
 	t.Parallel()
 	path := writeCatalogue(t, "capsule.yaml", "name: a\nversion: 1\noutput: {size: all}\noptions:\n  threshold:\n    type: float\n    default: high\n    min: 0\n    max: 1\n")
-	out, err, status := runPlan(t, "--catalog", filepath.Dir(path), "--format", "json")
+	out, status, err := runPlan(t, "--catalog", filepath.Dir(path), "--format", "json")
 	want := path + `:7:14: options.threshold.default: "high" is not a number (want a float within 0..1)`
 	if out != "" || err == nil || err.Error() != want || status != 1 {
 		t.Errorf("status %d, %q, %v", status, out, err)
@@ -109,7 +109,7 @@ func TestPlanBrokenManifest(t *testing.T) {
 func TestPlanDefaultCatalogue(t *testing.T) {
 	path := writeCatalogue(t, "capsule.yaml", "name: only\nversion: 1\noutput: {size: all, detections: [x]}\n")
 	t.Setenv("CAPSTAN_CAPSULES", filepath.Dir(path))
-	out, err, status := runPlan(t, "--format", "json")
+	out, status, err := runPlan(t, "--format", "json")
 	if err != nil || status != 0 || !strings.Contains(out, `"stages":[["only"]]`) {
 		t.Errorf("status %d, %q, %v", status, out, err)
 	}
@@ -120,7 +120,7 @@ func TestPlanOfAnyOrder(t *testing.T) {
 	t.Parallel()
 	a := writeCatalogue(t, "a.yaml", "- {name: w, version: 1, input: {size: all}, output: {size: all, detections: [w]}}\n")
 	b := writeCatalogue(t, "b.yaml", "- {name: d, version: 1, output: {size: all, detections: [x]}}\n")
-	one, err, _ := runPlan(t, "--catalog", a, "--catalog", b, "--format", "json")
+	one, _, err := runPlan(t, "--catalog", a, "--catalog", b, "--format", "json")
 	if err != nil {
 		t.Fatal(err)
 	}
