@@ -49,7 +49,7 @@ func newLocator(data []byte) (*locator, error) {
 type spot struct{ x, y float64 }
 
 // starts is the number of places that a search starts from; their median is the answer.
-const starts = 31
+const starts = 21
 
 // locate gives the point near from, searched in a window of about size pixels. mirrored looks
 // for the same point of the other half of a face.
