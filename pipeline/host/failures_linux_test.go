@@ -153,7 +153,7 @@ func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {
 	}{
 		{"exit", seqExit, core.CapsuleExited, "exited with status 3; its last words: cannot go on"},
 		{"crash", seqCrash, core.CapsuleExited, "exited with status 2; its last words: panic: boom"},
-		{"hang", seqHang, core.CapsuleDeadline, "did not answer within 1s"},
+		{"hang", seqHang, core.CapsuleDeadline, "did not answer within 2s"},
 		{"child", seqChild, core.CapsuleExited, "exited with status 4"},
 		{"silence", seqSilence, core.CapsuleExited, "signal 9"},
 	}
@@ -164,7 +164,7 @@ func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s copy=%v", tt.name, copying), func(t *testing.T) {
 				t.Parallel()
-				_, c := launchAct(t, Config{Copy: copying, Restart: fast, Deadline: time.Second}, "naughty")
+				_, c := launchAct(t, Config{Copy: copying, Restart: fast, Deadline: 2 * time.Second}, "naughty")
 				openTest(t, c)
 				works(t, c)
 				pid := c.Stats().PID

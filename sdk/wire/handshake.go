@@ -2,9 +2,7 @@
 // of capsule.proto, their conversion from and to the nouns of core, and the handshake.
 package wire
 
-//go:generate protoc --proto_path=../.. --go_out=../.. --go_opt=module=github.com/capstan-video/capstan --go-grpc_out=../.. --go-grpc_opt=module=github.com/capstan-video/capstan sdk/wire/capsule.proto
-// Made with protoc 3.21.12 (Debian's protobuf-compiler), protoc-gen-go v1.36.12 and
-// protoc-gen-go-grpc v1.6.1, both on the PATH.
+//go:generate sh generate.sh
 
 import (
 	"context"
