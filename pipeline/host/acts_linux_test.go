@@ -78,6 +78,16 @@ func actCapsule(act string) sdk.Capsule {
 		c.Open = func(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 			return nil, errors.New("not that stream")
 		}
+	case "talkative":
+		c.Open = func(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
+			return sdk.ProcessorFunc(func(_ context.Context, f *sdk.Frame) error {
+				s.Log.Warn("dark picture", "luma", 7)
+				s.Log.Debug("nobody asked for this")
+				fmt.Println("printed to standard output")
+				fmt.Fprintln(os.Stderr, "[ERROR] printed to standard error")
+				return nil
+			}), nil
+		}
 	case "stubborn":
 		c.Open = func(context.Context, sdk.Stream) (sdk.Processor, error) { return stubborn{}, nil }
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 )
 
@@ -400,6 +401,47 @@ func TestStubbornCapsuleIsKilled(t *testing.T) {
 	h.Close()
 	if alive(pid) {
 		t.Error("the process is still there")
+	}
+}
+
+// lockedBuffer takes a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// What a capsule logs and prints arrives in the engine's log, with its level, fields and name.
+func TestLogOfACapsule(t *testing.T) {
+	t.Parallel()
+	for _, copying := range []bool{false, true} {
+		var out lockedBuffer
+		log := hclog.New(&hclog.LoggerOptions{Name: "engine", Level: hclog.Info, Output: &out, DisableTime: true})
+		d := actCapsule("talkative").Declaration()
+		_, c := launchAct(t, Config{Copy: copying, Log: log}, "talkative", func(s *Spec) { s.Declaration = d })
+		openTest(t, c)
+		works(t, c)
+		for _, want := range []string{
+			"[WARN]  engine.test_talkative: dark picture:", " stream=s", " luma=7",
+			"[INFO]  engine.test_talkative: printed to standard output\n",
+			"[ERROR] engine.test_talkative: [ERROR] printed to standard error\n",
+		} {
+			waitFor(t, want, func() bool { return strings.Contains(out.String(), want) })
+		}
+		if s := out.String(); strings.Contains(s, "nobody asked") || strings.Contains(s, "plugin") {
+			t.Errorf("the log has more than it should: %s", s)
+		}
 	}
 }
 

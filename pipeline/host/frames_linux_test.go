@@ -441,3 +441,43 @@ func TestFailedLaunchesLeakNothing(t *testing.T) {
 		t.Errorf("%d temporary folders, %d before", len(after), len(folders))
 	}
 }
+
+// Many frames of several streams in flight: each call gets the answer to its own frame.
+func TestAnswersReachTheirCalls(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range bothWays {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, c := launchAct(t, cfg, "sum")
+			view := gray(t, 160, 1000)
+			var callers sync.WaitGroup
+			for s := range 8 {
+				id := core.StreamID(fmt.Sprint("stream ", s))
+				if err := c.OpenStream(context.Background(), id, c.Values()); err != nil {
+					t.Fatal(err)
+				}
+				callers.Go(func() {
+					for i := range 60 {
+						f, v := frame(uint64(i+1)), view
+						f.Stream = id
+						v.Layout.Height = 10 + s
+						v.Layout.Planes = []core.Plane{{Offset: 4096 + int64(i*s*173), Stride: 173}}
+						a, err := c.Process(context.Background(), pipeline.Call{Frame: f, View: v})
+						if err != nil || a.Returns[0].Err != nil {
+							t.Errorf("%s frame %d: %v %+v", id, i, err, a)
+							return
+						}
+						n := a.Returns[0].Added[0]
+						if got, want := text(t, n, "sum"), sum(v.Layout, view.Arena.Bytes()); got != want {
+							t.Errorf("%s frame %d: %s, want %s", id, i, got, want)
+						}
+						if got := text(t, n, "frame"); !strings.HasPrefix(got, fmt.Sprintf("%s %d ", id, i+1)) {
+							t.Errorf("%s frame %d got the answer to %s", id, i+1, got)
+						}
+					}
+				})
+			}
+			callers.Wait()
+		})
+	}
+}

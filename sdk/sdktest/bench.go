@@ -18,7 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Bench is a capsule at work inside the test's process.
+// Bench is a capsule at work inside the test's process. It is for one goroutine.
 type Bench struct {
 	t       testing.TB
 	rt      *sdk.Runtime
