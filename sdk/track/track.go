@@ -3,6 +3,7 @@
 package track
 
 import (
+	"math"
 	"time"
 
 	"github.com/capstan-video/capstan/core"
@@ -32,9 +33,9 @@ type Config struct {
 // Default gives the settings that the tests hold to.
 func Default() Config {
 	return Config{
-		High: 0.5, Low: 0.1, New: 0.6, Sure: 0.8,
-		Match: 0.2, MatchLow: 0.5, MatchTentative: 0.3, Buffer: 0,
-		MaxAge: time.Second, TentativeAge: 100 * time.Millisecond, Confirm: 3,
+		High: 0.5, Low: 0.05, New: 0.6, Sure: 0.8,
+		Match: 0.2, MatchLow: 0.4, MatchTentative: 0.3, Buffer: 0.05,
+		MaxAge: 2 * time.Second, TentativeAge: 100 * time.Millisecond, Confirm: 3,
 	}
 }
 
@@ -122,7 +123,8 @@ func (t *Tracker) advance(pts core.PTS) {
 
 func (t *Tracker) split(detections []Detection) (high, low []int) {
 	for i, d := range detections {
-		switch {
+		switch place := d.Box.X1 + d.Box.Y1 + d.Box.X2 + d.Box.Y2; {
+		case math.IsNaN(place) || math.IsInf(place, 0): // no place: no track
 		case d.Score >= t.config.High:
 			high = append(high, i)
 		case d.Score >= t.config.Low:
