@@ -88,6 +88,8 @@ func actCapsule(act string) sdk.Capsule {
 				return nil
 			}), nil
 		}
+	case "slow_open":
+		c.Open = func(context.Context, sdk.Stream) (sdk.Processor, error) { select {} }
 	case "stubborn":
 		c.Open = func(context.Context, sdk.Stream) (sdk.Processor, error) { return stubborn{}, nil }
 	}

@@ -142,6 +142,25 @@ func TestLaunchEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A caller that gives up a control call leaves the capsule as it is; one that never ends is the
+// end of its process.
+func TestControlCallsEnd(t *testing.T) {
+	t.Parallel()
+	_, c := launchAct(t, Config{LoadTimeout: 500 * time.Millisecond, Restart: fast}, "slow_open")
+	pid := c.Stats().PID
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.OpenStream(ctx, "given up", c.Values()); core.KindOf(err) != core.Cancelled || c.Stats().PID != pid {
+		t.Errorf("%v, want cancelled; stats %+v", err, c.Stats())
+	}
+	if err := c.OpenStream(context.Background(), "too long", c.Values()); core.KindOf(err) != core.CapsuleDeadline || alive(pid) {
+		t.Errorf("%v, want deadline; stats %+v", err, c.Stats())
+	}
+	if err := c.Ready(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Each of these frames ends the process; the call gets the right kind, the capsule comes back,
 // its stream is open again.
 func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {

@@ -97,7 +97,9 @@ func (o *output) lastWords() string {
 	defer o.mu.Unlock()
 	var words []string
 	for _, l := range o.tail {
-		l = plain(l)
+		if l = plain(l); l == "" {
+			continue
+		}
 		if strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
 			return clip(l)
 		}
@@ -114,11 +116,15 @@ func clip(s string) string {
 	return s
 }
 
-// plain gives the message and error of a JSON log line, any other line as it is.
+// plain gives the message and error of a JSON log line, "" for one that only developers want,
+// any other line as it is.
 func plain(line string) string {
 	var m map[string]any
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &m) != nil {
 		return strings.TrimSpace(line)
+	}
+	if level := m["@level"]; level == "debug" || level == "trace" {
+		return ""
 	}
 	s := fmt.Sprint(m["@message"])
 	for _, k := range []string{"error", "panic"} {

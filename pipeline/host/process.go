@@ -18,6 +18,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -399,8 +401,10 @@ func (p *process) sayEnded(deadline time.Time) error {
 }
 
 // control runs one call of the service other than a frame, at most for limit. A call that does
-// not end is the end of the process.
+// not end within limit is the end of the process; one that the caller gives up is not.
 func (p *process) control(ctx context.Context, what string, limit time.Duration, call func(context.Context) error) error {
+	callers, limited := ctx.Deadline()
+	limited = limited && callers.Before(time.Now().Add(limit))
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.alive, cancel)() // a process that dies ends the call
@@ -416,14 +420,15 @@ func (p *process) control(ctx context.Context, what string, limit time.Duration,
 		return p.fault(0)
 	default:
 	}
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded // gRPC may see it first
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		late := core.Faultf(core.CapsuleDeadline, "capsule "+p.name, what, "it did not answer within %s", limit)
-		p.fail(late, 0)
+	case late && !limited:
+		fault := core.Faultf(core.CapsuleDeadline, "capsule "+p.name, what, "it did not answer within %s", limit)
+		p.fail(fault, 0)
 		<-p.gone
-		return late
-	case ctx.Err() != nil:
-		return core.Faultf(core.Cancelled, "capsule "+p.name, what, "%w", context.Cause(ctx))
+		return fault
+	case late, ctx.Err() != nil:
+		return core.Faultf(core.Cancelled, "capsule "+p.name, what, "%w", err)
 	default: // the connection broke
 		p.runner.kill()
 		<-p.gone
