@@ -89,6 +89,7 @@ func (t *Tracker) Update(pts core.PTS, detections []Detection) []core.TrackID {
 	t.advance(pts)
 	t.ids = append(t.ids[:0], make([]core.TrackID, len(detections))...)
 	high, low := t.split(detections)
+	t.steady(detections, high)
 	confirmed, tentative := t.byState()
 
 	confirmed, high = t.match(detections, confirmed, high, t.config.Match)

@@ -190,3 +190,31 @@ func BenchmarkUpdate50(b *testing.B) {
 		tracker.Update(now, seen)
 	}
 }
+
+// TestMovingCamera: a camera that jerks by a third of a person's width and more keeps the tracks.
+func TestMovingCamera(t *testing.T) {
+	tracker := New(Default())
+	r := rand.New(rand.NewPCG(8, 8))
+	ids := map[int]map[core.TrackID]bool{}
+	for i := range 100 {
+		jerkX, jerkY := 0.0, 0.0
+		if i > 5 {
+			jerkX, jerkY = r.NormFloat64()*11, r.NormFloat64()*11
+		}
+		var seen []Detection
+		for k := range 6 {
+			seen = append(seen, at(float64(200*k)+jerkX, 100+jerkY, 40, 100, 0.9))
+		}
+		for k, id := range tracker.Update(seconds(float64(i)/25), seen) {
+			if ids[k] == nil {
+				ids[k] = map[core.TrackID]bool{}
+			}
+			ids[k][id] = true
+		}
+	}
+	for k, own := range ids {
+		if len(own) != 1 {
+			t.Errorf("person %d had %d tracks", k, len(own))
+		}
+	}
+}
