@@ -4,13 +4,16 @@
 package onnxtest
 
 import (
+	"encoding/json"
 	"image"
+	"os"
 	"testing"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/cliptest"
 	"github.com/capstan-video/capstan/sdk/onnx/files"
+	"github.com/capstan-video/capstan/sdk/tensor"
 )
 
 // Models has the models of the test data found by capsules that are opened in this test, and
@@ -74,4 +77,51 @@ func Open(t testing.TB, c sdk.Capsule, given map[string]any) sdk.Processor {
 		t.Cleanup(func() { _ = closer.Close() })
 	}
 	return p
+}
+
+// Reference reads a part of reference_outputs.json, which other programs computed, into to.
+func Reference(t testing.TB, part string, to any) {
+	t.Helper()
+	data, err := os.ReadFile(cliptest.Data(t, "models", "reference_outputs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(data, &parts); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(parts[part], to); err != nil {
+		t.Fatalf("reference_outputs.json: %s: %v", part, err)
+	}
+}
+
+// Process has the processor look at f and gives the nodes that it adds, in pixels of the stream.
+func Process(t testing.TB, p sdk.Processor, f *sdk.Frame) []*core.Node {
+	t.Helper()
+	if err := p.Process(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	sx, sy := float64(f.Caps().Width)/float64(f.Width()), float64(f.Caps().Height)/float64(f.Height())
+	nodes := make([]*core.Node, 0, len(f.Added()))
+	for _, n := range f.Added() {
+		c := &core.Node{Class: n.Class(), Coords: append(core.Polygon(nil), n.Coords()...), ExtraData: core.ExtraData{}}
+		for _, key := range []string{"confidence", "landmarks"} {
+			if raw, ok := n.Extra(key); ok {
+				c.ExtraData[key] = raw
+			}
+		}
+		c.Scale(sx, sy)
+		nodes = append(nodes, c)
+	}
+	return nodes
+}
+
+// Nearest gives the node that overlaps box most, and by how much (IoU); nil where there is none.
+func Nearest(nodes []*core.Node, class string, box core.Box) (best *core.Node, overlap float64) {
+	for _, n := range nodes {
+		if o := tensor.IoU(n.Coords.Box(), box); n.Class == class && o > overlap {
+			best, overlap = n, o
+		}
+	}
+	return best, overlap
 }
