@@ -126,6 +126,40 @@ func TestColours(t *testing.T) {
 	}
 }
 
+// TestScaling holds scaled luma against the mean of the pixels that it stands for.
+func TestScaling(t *testing.T) {
+	t.Parallel()
+	const w, h = 640, 360
+	p := handmade(t, core.I420, w, h, 0, 128, 128, core.BT601, true)
+	l := p.layout.Planes[0]
+	at := func(x, y int) float64 { return 128 + 60*math.Sin(float64(x)/40) + 60*math.Cos(float64(y)/30) }
+	for y := range h {
+		for x := range w {
+			noise := float64((x*7919+y*104729)%41) - 20 // gone in a mean, not in a sample
+			p.arena.block.Bytes()[l.Offset+int64(y*l.Stride+x)] = round(at(x, y) + noise)
+		}
+	}
+	for _, side := range []int{320, 160, 80, 213, 120, 100, 40, 500} {
+		v, err := p.View([]core.PixelFormat{core.GRAY8}, core.PictureSize{MaxSide: side})
+		if err != nil {
+			t.Fatal(err)
+		}
+		worst, sum := 0.0, 0.0
+		pl, n := v.Layout.Planes[0], 0
+		for y := 1; y < v.Layout.Height-1; y++ {
+			for x := 1; x < v.Layout.Width-1; x++ {
+				fx, fy := float64(w)/float64(v.Layout.Width), float64(h)/float64(v.Layout.Height)
+				want := at(int((float64(x)+0.5)*fx), int((float64(y)+0.5)*fy))
+				d := math.Abs(float64(v.Arena.Bytes()[pl.Offset+int64(y*pl.Stride+x)]) - want)
+				worst, sum, n = max(worst, d), sum+d, n+1
+			}
+		}
+		if limit := 16 / float64(w/side); sum/float64(n) > limit {
+			t.Errorf("%dx%d: off by %.1f in the mean, %.0f at worst; want %.1f", v.Layout.Width, v.Layout.Height, sum/float64(n), worst, limit)
+		}
+	}
+}
+
 // TestViews looks at the frames of a file: what costs nothing, what is made, and once only.
 func TestViews(t *testing.T) {
 	t.Parallel()
@@ -288,8 +322,8 @@ func TestHolder(t *testing.T) {
 	}
 	t.Run("live", func(t *testing.T) {
 		t.Parallel()
-		st := open(t, newMedia(t), pipeline.Source{URL: path, Realtime: true})
-		held, err := hold(t, st, 3*time.Second)
+		st := open(t, newMedia(t), pipeline.Source{URL: "test://?size=64x48&fps=200&live=true"})
+		held, err := hold(t, st, time.Second)
 		s := st.Stats()
 		if len(held) < 10 || len(held) > nativeSlots || s.NoSlot < 50 {
 			t.Errorf("held %d, %+v (%v)", len(held), s, err)
