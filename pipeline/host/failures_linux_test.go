@@ -484,7 +484,7 @@ func TestCapsulesDieWithTheEngine(t *testing.T) {
 	for _, copying := range []string{"", "1"} {
 		spec := actSpec("engine")
 		cmd := exec.Command(spec.Path)
-		cmd.Env = append(os.Environ(), spec.Env[0], "COPY="+copying)
+		cmd.Env = append(os.Environ(), spec.Env[0], "COPY="+copying, "TMPDIR="+t.TempDir()) // it has no time to tidy up
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
