@@ -163,7 +163,8 @@ type station struct {
 	decl    core.Declaration // with this session's options put in
 	values  core.Values
 	everyN  int
-	gate    *turnstile // stateful capsules only
+	gate    *turnstile    // stateful capsules only
+	retry   chan struct{} // held by the one frame that is tried a second time
 	tally   *capsuleTally
 }
 
@@ -184,7 +185,8 @@ func newStation(c Capsule, job Job) (*station, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options of the stream: %w", err)
 	}
-	st := &station{name: decl.Name, capsule: c, decl: resolved, values: values, everyN: max(1, resolved.EveryN), tally: newTally()}
+	st := &station{name: decl.Name, capsule: c, decl: resolved, values: values, everyN: max(1, resolved.EveryN),
+		tally: newTally(), retry: make(chan struct{}, 1)}
 	if n, ok := job.EveryN[decl.Name]; ok {
 		if n < 1 {
 			return nil, core.Faultf(core.Invalid, "engine", "capsule "+decl.Name, "every %d frames: want 1 or more", n)

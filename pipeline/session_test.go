@@ -404,3 +404,41 @@ func TestNextHonoursItsContext(t *testing.T) {
 		t.Errorf("after Stop: %v, want io.EOF", err)
 	}
 }
+
+// TestPoisonedFrame has one frame that kills the capsule whenever it comes, with everything else
+// that is inside. Only that frame may be lost.
+func TestPoisonedFrame(t *testing.T) {
+	t.Parallel()
+	const poisoned, frames = 20, 60
+	var mu sync.Mutex
+	life, alive := context.WithCancel(context.Background())
+	c := &pipelinetest.Capsule{Decl: pvb, ProcessFunc: func(_ context.Context, call pipeline.Call) (pipeline.Answer, error) {
+		mu.Lock()
+		process, kill := life, alive
+		mu.Unlock()
+		if call.Frame.Seq == poisoned {
+			time.Sleep(2 * time.Millisecond)
+			kill()
+			mu.Lock()
+			life, alive = context.WithCancel(context.Background())
+			mu.Unlock()
+		}
+		select {
+		case <-process.Done():
+			return pipeline.Answer{}, core.Faultf(core.CapsuleExited, "call", "detector_pvb", "killed")
+		case <-time.After(5 * time.Millisecond):
+			return pipeline.Answer{Returns: []core.Return{{Kind: core.ReturnList, Added: []*core.Node{node("person")}}}}, nil
+		}
+	}}
+	s := open(t, engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: frames}), c), pipeline.Job{})
+	results := play(t, s)
+	alive()
+	for _, r := range results {
+		if want := map[bool]int{true: 0, false: 1}[r.Frame.Seq == poisoned]; len(r.Nodes) != want {
+			t.Errorf("frame %d has %d nodes, want %d (%v)", r.Frame.Seq, len(r.Nodes), want, r.Drops)
+		}
+	}
+	if rep := s.Stats().Capsules[0]; len(results) != frames || rep.Failures["capsule exited"] != 1 || rep.Retries < 2 {
+		t.Errorf("%d results, %d retries, failures %v", len(results), rep.Retries, rep.Failures)
+	}
+}

@@ -109,9 +109,8 @@ func (w *walk) call(ctx context.Context, st *station, in []*core.Node, queued ti
 	converted := time.Since(started)
 	c := Call{Frame: w.frame, View: view, Nodes: in}
 	a, err := st.capsule.Process(ctx, c)
-	if err != nil && !w.session.source.info().Live && lostFrame(err) && w.comesBack(ctx, st) {
-		st.tally.count(&st.tally.retries, 1)
-		a, err = st.capsule.Process(ctx, c)
+	if err != nil && !w.session.source.info().Live && lostFrame(err) {
+		a, err = w.again(ctx, st, c, err)
 	}
 	if err != nil {
 		return nil, err
@@ -132,6 +131,22 @@ func lostFrame(err error) bool {
 
 // restartTimeout bounds how long a frame of a file waits for its capsule to come back.
 const restartTimeout = 60 * time.Second
+
+// again tries a frame that was lost a second time. One frame at a time: if it was this one that
+// the capsule cannot bear, it takes no other retry down with it.
+func (w *walk) again(ctx context.Context, st *station, c Call, lost error) (Answer, error) {
+	select {
+	case st.retry <- struct{}{}:
+	case <-ctx.Done():
+		return Answer{}, lost
+	}
+	defer func() { <-st.retry }()
+	if !w.comesBack(ctx, st) {
+		return Answer{}, lost
+	}
+	st.tally.count(&st.tally.retries, 1)
+	return st.capsule.Process(ctx, c)
+}
 
 func (w *walk) comesBack(ctx context.Context, st *station) bool {
 	ctx, cancel := context.WithTimeout(ctx, restartTimeout)

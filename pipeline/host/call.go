@@ -46,7 +46,7 @@ func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (
 	if a.Err != nil {
 		return pipeline.Answer{}, p.failed(a.Err)
 	}
-	p.good.Store(true)
+	p.good.Add(1)
 	return pipeline.Answer{
 		Returns: a.Returns, Queued: a.Queued, Compute: a.Compute, Handoff: max(0, took-a.Queued-a.Compute),
 	}, nil

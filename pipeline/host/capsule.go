@@ -177,7 +177,7 @@ func (c *Capsule) watch(p *process) {
 		c.lostLocked(p)
 		c.mu.Unlock()
 		<-p.cleaned
-		if time.Since(p.started) >= c.host.cfg.Restart.Stable {
+		if time.Since(p.started) >= c.host.cfg.Restart.Stable || p.good.Load() >= c.host.cfg.Restart.Good {
 			pause = c.host.cfg.Restart.First
 		}
 		for next := (*process)(nil); next == nil; p = next {
@@ -210,7 +210,7 @@ func (c *Capsule) again() *process {
 // it, so that a call that failed finds the capsule restarting.
 func (c *Capsule) lostLocked(p *process) {
 	if c.process == p {
-		c.crashedLocked(p.end(), p.good.Load())
+		c.crashedLocked(p.end(), p.good.Load() > 0)
 	}
 }
 

@@ -34,6 +34,7 @@ type Restart struct {
 	First  time.Duration // pause before the first restart, doubled for each that follows; 50 ms
 	Most   time.Duration // the longest pause; 30 s
 	Stable time.Duration // a process that lived this long makes the pauses short again; 1 min
+	Good   uint64        // so does one that answered this often; 50
 	// Breaker crashes within Window without one good answer between them are the last; 5 in
 	// 1 min.
 	Breaker int
@@ -62,7 +63,7 @@ func (c Config) withDefaults() Config {
 	c.StopTimeout = or(c.StopTimeout, 2*time.Second)
 	r := &c.Restart
 	r.First, r.Most, r.Stable = or(r.First, 50*time.Millisecond), or(r.Most, 30*time.Second), or(r.Stable, time.Minute)
-	r.Breaker, r.Window = or(r.Breaker, 5), or(r.Window, time.Minute)
+	r.Breaker, r.Window, r.Good = or(r.Breaker, 5), or(r.Window, time.Minute), or(r.Good, 50)
 	return c
 }
 

@@ -40,7 +40,7 @@ type process struct {
 	started  time.Time
 
 	lastCall atomic.Uint64
-	good     atomic.Bool // it has given a good answer
+	good     atomic.Uint64 // answers that were none the worse
 
 	mu    sync.Mutex
 	calls map[uint64]chan event // that wait for a packet
