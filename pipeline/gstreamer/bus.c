@@ -608,7 +608,15 @@ static void on_source_setup(GstElement *bin, GstElement *source, gpointer data) 
   }
 }
 
+// decodebin shows nothing before a demuxer says that it has no more tracks, which this one says
+// only when it is told that there is one: else a slow MJPEG camera would open after minutes.
+static void on_element(GstBin *bin, GstBin *sub, GstElement *e, gpointer data) {
+  GstElementFactory *f = gst_element_get_factory(e);
+  if (f && !strcmp(GST_OBJECT_NAME(f), "multipartdemux")) g_object_set(e, "single-stream", TRUE, NULL);
+}
+
 void bus_on_source_setup(void *bin, bus_source_options *o) {
+  g_signal_connect(bin, "deep-element-added", G_CALLBACK(on_element), NULL);
   g_signal_connect_data(bin, "source-setup", G_CALLBACK(on_source_setup), o, options_free, 0);
 }
 

@@ -158,6 +158,40 @@ func TestEncoderRefuses(t *testing.T) {
 	}
 }
 
+// TestEncoderFullDisk writes where there is no room.
+func TestEncoderFullDisk(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	part := filepath.Join(dir, "a.part.mp4")
+	if err := os.Symlink("/dev/full", part); err != nil {
+		t.Fatal(err)
+	}
+	e, err := OpenEncoder(filepath.Join(dir, "a.mp4"), core.Caps{Width: 64, Height: 48}, EncoderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := make([]byte, 64*48*3/2)
+	for n := range 500 {
+		for i := range frame {
+			frame[i] = byte(i * n * 11)
+		}
+		if err = e.Write(t.Context(), frame, core.PTS(time.Duration(n)*40*time.Millisecond)); err != nil {
+			break
+		}
+	}
+	if closed := e.Close(); closed == nil || err != nil && closed.Error() != err.Error() {
+		t.Errorf("Write gives %v, Close %v", err, closed)
+	} else {
+		t.Log(closed)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestScene renders two pictures that move, and finds them where they should be.
 func TestScene(t *testing.T) {
 	t.Parallel()

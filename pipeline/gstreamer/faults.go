@@ -50,7 +50,7 @@ func (d *diagnosis) cause() (core.Kind, string, string) {
 			}
 		}
 		if len(d.errors) == 0 {
-			return core.SourceFormat, "it has no frame of video", ""
+			return core.SourceFormat, "it has no picture that can be decoded", ""
 		}
 		if words, caps, sound := d.undecoded(); words != "" {
 			return core.SourceFormat, "there is no decoder for " + words, "install " + packageFor(caps)
@@ -100,6 +100,8 @@ func (d *diagnosis) openCause(m *message, text string) (core.Kind, string, strin
 		return core.SourceOpen, text, ""
 	case m.text == internalDataError && (m.element == "souphttpsrc" || m.element == "rtspsrc"):
 		return core.SourceOpen, "the server does not answer, or not with media", ""
+	case m.element == "rtspsrc" && strings.Contains(text, "No supported stream"):
+		return core.SourceFormat, "it has no video track", ""
 	case m.domain == streamDomain && (m.code == streamTypeNotFound || m.code == streamWrongType), m.element == "typefind":
 		return core.SourceFormat, "it is not a video or picture that we know: " + text, ""
 	case d.notLinked():
@@ -123,16 +125,16 @@ func (d *diagnosis) notLinked() bool {
 
 // useful takes the part of a message that says something: often the debug text's last line.
 func useful(m *message) string {
-	if m.text != internalDataError {
-		if line := lastLine(m.debug); line != "" && !strings.Contains(m.text, line) && len(line) < 200 {
-			return strings.TrimSuffix(m.text, ".") + ": " + line
-		}
-		return m.text
-	}
-	if line := lastLine(m.debug); line != "" {
+	text := strings.TrimSuffix(m.text, ".")
+	line, _, _ := strings.Cut(lastLine(m.debug), ", URL: ")
+	switch {
+	case line == "" || len(line) > 200 || strings.Contains(text, line):
+		return text
+	case m.text == internalDataError || strings.HasPrefix(line, text):
 		return line
+	default:
+		return text + ": " + line
 	}
-	return m.text
 }
 
 // lastLine gives the last line of a debug text, the first being where in GStreamer it is from.

@@ -138,7 +138,7 @@ func TestRefused(t *testing.T) {
 		{"missing", filepath.Join(dir, "no.mp4"), core.SourceOpen, "no such file"},
 		{"missing URL", "file://" + filepath.Join(dir, "no.mp4"), core.SourceOpen, "no such file"},
 		{"folder without images", empty, core.SourceOpen, "no images"},
-		{"device", "/dev/zero", core.SourceOpen, "not a file"},
+		{"device", "/dev/zero", core.SourceOpen, "neither"},
 		{"empty file", write("e.mp4", nil), core.SourceFormat, "empty"},
 		{"text", write("t.mp4", bytes.Repeat([]byte("what it says here is no video. "), 100)), core.SourceFormat, "not a video"},
 		{"garbage", write("g.mp4", noise), core.SourceFormat, "not a video"},

@@ -40,7 +40,7 @@ func TestHTTP(t *testing.T) {
 	mux.HandleFunc("/part.ts", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, ts) })
 	mux.HandleFunc("/mjpeg", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-		for range 30 {
+		for range 75 {
 			fmt.Fprintf(w, "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", len(jpeg))
 			w.Write(append(bytes.Clone(jpeg), "\r\n"...))
 			w.(http.Flusher).Flush()
@@ -65,7 +65,7 @@ func TestHTTP(t *testing.T) {
 		{name: "with password", url: "http://me:geheim@" + host + "/locked.mp4", frames: 45},
 		{name: "wrong password", url: "http://me:falschgeheim@" + host + "/locked.mp4", kind: core.SourceOpen},
 		{name: "HLS", url: "http://" + host + "/list.m3u8", frames: 45},
-		{name: "MJPEG", url: "http://" + host + "/mjpeg", frames: 15, live: true},
+		{name: "MJPEG", url: "http://" + host + "/mjpeg", frames: 30, live: true},
 		{name: "not found", url: "http://" + host + "/no.mp4?token=geheim", kind: core.SourceOpen},
 	}
 	for _, c := range tests {
@@ -89,6 +89,15 @@ func TestHTTP(t *testing.T) {
 			})
 			i := st.Info()
 			t.Logf("%d frames, %+v, %+v, last PTS %v (%v)", len(frames), i, st.Stats(), time.Duration(last), err)
+			if c.live && (time.Duration(last) < time.Second || time.Duration(last) > 4*time.Second) {
+				t.Errorf("75 frames at 30 fps end at %v", time.Duration(last))
+			}
+			if c.live {
+				if core.KindOf(err) != core.SourceBroken {
+					t.Errorf("a camera that goes ends with %v", err)
+				}
+				err = nil
+			}
 			if i.Live != c.live || err != nil || len(frames) < c.frames || !c.live && len(frames) != c.frames {
 				t.Errorf("%d frames, %+v (%v)", len(frames), i, err)
 			}

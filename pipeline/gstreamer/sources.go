@@ -117,7 +117,7 @@ func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
 		return planFolder(s, path, fps)
 	}
 	if !info.Mode().IsRegular() {
-		return plan{}, core.Faultf(core.SourceOpen, "open", path, "it is not a file (%s)", info.Mode().Type())
+		return plan{}, core.Faultf(core.SourceOpen, "open", path, "it is neither a file nor a folder")
 	}
 	f, err := os.Open(path)
 	if err != nil {

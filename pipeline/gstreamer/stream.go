@@ -337,6 +337,9 @@ func (s *stream) following() error {
 	if w := s.player.diag.warning; s.info.Live && w != nil && w.element == "rtspsrc" {
 		return &core.Fault{Op: "play", Kind: core.SourceBroken, On: s.plan.name, Err: errors.New(redact(useful(w)))}
 	}
+	if s.plan.web && !s.plan.list && s.info.Live && !s.source.Realtime {
+		return &core.Fault{Op: "play", Kind: core.SourceBroken, On: s.plan.name, Err: errors.New("the server ended the stream")}
+	}
 	if !s.player.diag.frames && s.plan.period > 0 {
 		return s.inItem(s.player.diag.fault())
 	}
