@@ -47,7 +47,7 @@ var capsule = sdk.Capsule{
 		Attributes: []sdk.Attribute{{Name: "age_group", Values: groupNames()}},
 	},
 	Options: onnx.Options(
-		sdk.Float("margin", 0.2, "How much more than the face's box is looked at, as a share of its sides.", sdk.Between(0, 1)),
+		sdk.Float("margin", 0.2, "How much more than the face's longer side is looked at, as a share of it.", sdk.Between(0, 1)),
 	),
 	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
 	OnDemand: true,
@@ -80,17 +80,21 @@ func (c *classifier) Close() error { return c.model.Close() }
 
 // Process sets age and age group of the frame's face.
 func (c *classifier) Process(ctx context.Context, f *sdk.Frame) error {
-	box := detect.Grow(f.Node().Box(), 1+c.margin)
-	if inside, ok := detect.Within(box, f.Width(), f.Height()); ok {
-		box = inside
-	}
-	out, err := c.model.Run(ctx, c.input.Fill(f, detect.Cut(box, side, side)))
+	out, err := c.model.Run(ctx, c.input.Fill(f, detect.Cut(c.part(f.Node().Box()), side, side)))
 	if err != nil {
 		return err
 	}
 	age := math.Max(0, math.Min(float64(out[0].Data().([]float32)[0]), 120))
 	f.Node().SetExtra("age", detect.Round(age, 10)).SetAttribute("age_group", group(age))
 	return nil
+}
+
+// part gives the square about the face that the network sees: a face that is squeezed into a
+// square looks younger to it.
+func (c *classifier) part(b sdk.Box) sdk.Box {
+	half := max(b.Width(), b.Height()) / 2 * (1 + c.margin)
+	m := b.Center()
+	return sdk.Box{X1: m.X - half, Y1: m.Y - half, X2: m.X + half, Y2: m.Y + half}
 }
 
 func group(age float64) string {

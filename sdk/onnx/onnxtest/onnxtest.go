@@ -56,7 +56,7 @@ func Frame(t testing.TB, c sdk.Capsule, m image.Image, nodes ...*core.Node) *sdk
 		if n.ID == 0 {
 			n.ID = core.NodeID(i + 1)
 		}
-		n.Scale(float64(layout.Width)/float64(caps.Width), float64(layout.Height)/float64(caps.Height))
+		scale(n, float64(layout.Width)/float64(caps.Width), float64(layout.Height)/float64(caps.Height))
 		scaled = append(scaled, n)
 	}
 	f, err := sdk.NewFrame(core.Frame{Stream: "still", Seq: 1, Caps: caps}, layout, mem, scaled)
@@ -110,10 +110,17 @@ func Process(t testing.TB, p sdk.Processor, f *sdk.Frame) []*core.Node {
 				c.ExtraData[key] = raw
 			}
 		}
-		c.Scale(sx, sy)
+		scale(c, sx, sy)
 		nodes = append(nodes, c)
 	}
 	return nodes
+}
+
+// scale does not round, as the engine does not.
+func scale(n *core.Node, sx, sy float64) {
+	for i, p := range n.Coords {
+		n.Coords[i] = core.Point{X: p.X * sx, Y: p.Y * sy}
+	}
 }
 
 // Nearest gives the node that overlaps box most, and by how much (IoU); nil where there is none.

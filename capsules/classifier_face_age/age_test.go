@@ -1,0 +1,55 @@
+package main
+
+import (
+	"math"
+	"testing"
+
+	"github.com/capstan-video/capstan/sdk/cliptest"
+	"github.com/capstan-video/capstan/sdk/onnx/onnxtest"
+	"github.com/capstan-video/capstan/sdk/sdktest"
+)
+
+// The network jumps by ten years for a few pixels of the crop, and the reference does not say
+// which boxes it was given: what can be held against it is the mean.
+func TestAgesAreNearTheReference(t *testing.T) {
+	onnxtest.Models(t)
+	var ref map[string]struct {
+		Age float64 `json:"age_ssrnet_rgb_crop_plus20pct"`
+	}
+	onnxtest.Reference(t, "face_attributes", &ref)
+	faces := onnxtest.ReferenceFaces(t)
+	p := onnxtest.Open(t, capsule, nil)
+	apart := 0.0
+	for name, want := range ref {
+		m := cliptest.Picture(t, cliptest.Data(t, "images", "faces", name))
+		f := onnxtest.Frame(t, capsule, m, faces[name][0])
+		if err := p.Process(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		age, ok := f.Node().ExtraFloat("age")
+		g, _ := f.Node().Attribute("age_group")
+		t.Logf("%s: %.1f years (%s), reference %.1f", name, age, g, want.Age)
+		if !ok || age < 18 || age > 80 || g != group(age) {
+			t.Errorf("%s, an adult: %.1f years, %s", name, age, g)
+		}
+		apart += math.Abs(age-want.Age) / float64(len(ref))
+	}
+	if t.Logf("%.1f years apart on average", apart); apart > 12 {
+		t.Errorf("%.1f years apart on average, want at most 12", apart)
+	}
+}
+
+func TestGroups(t *testing.T) {
+	for age, want := range map[float64]string{0: "child", 12.9: "child", 13: "teenager", 20: "young_adult", 34.9: "young_adult", 35: "adult", 60: "senior", 120: "senior"} {
+		if got := group(age); got != want {
+			t.Errorf("%v years: %s, want %s", age, got, want)
+		}
+	}
+}
+
+func TestManifest(t *testing.T) { sdktest.Manifest(t, capsule, "capsule.yaml") }
+
+func TestConformance(t *testing.T) {
+	onnxtest.Models(t)
+	sdktest.Run(t, capsule, cliptest.Picture(t, cliptest.Data(t, "images", "faces", "astronaut.png")))
+}
