@@ -48,8 +48,11 @@ lint: setup ## formatting, vet, staticcheck
 	go vet ./...
 	go tool staticcheck ./...
 
-generate: setup ## write the manifests of the capsules again
-	go generate ./capsules/...
+generate: setup ## write manifests, wire code and the picture of the plan again
+	@.ci/setup protobuf-compiler graphviz
+	go generate ./sdk/... ./capsules/...
+	go run ./server/cmd/capstan plan --catalog capsules --format dot > docs/plan.dot
+	dot -Tsvg docs/plan.dot > docs/plan.svg
 
 clean: ## remove what was built and written
 	rm -rf $(BIN) $(OUT)
