@@ -59,6 +59,7 @@ type Declaration struct {
 	Picture     PictureSize
 	Stateful    bool          // frames of a stream come one at a time, in order
 	EveryN      int           // called on every n-th frame; 0 and 1: every frame
+	Gate        Gate          // the zero value: it is not gated
 	Deadline    time.Duration // for one frame; 0: the host's default
 	Metric      Metric        // encoders only
 	Entry       string        // the program, relative to the manifest
@@ -208,6 +209,9 @@ func (d Declaration) checkIdentity() error {
 	}
 	if d.Deadline < 0 {
 		return fmt.Errorf("deadline: %s is below 0", d.Deadline)
+	}
+	if err := d.Gate.Validate(); err != nil {
+		return fmt.Errorf("gate: %w", err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type (
 	PixelFormat = core.PixelFormat
 	PictureSize = core.PictureSize
 	Metric      = core.Metric
+	Gate        = core.Gate
 	Model       = core.Model
 	Polygon     = core.Polygon
 	Point       = core.Point
@@ -61,6 +62,7 @@ type Capsule struct {
 	Picture     PictureSize   // the size it wants; the zero value: as they come
 	Stateful    bool          // true: frames of a stream come one at a time and in order
 	EveryN      int           // n > 1: called on every n-th frame only
+	Gate        Gate          // called only while another capsule reports, say, motion; the zero value: always
 	Deadline    time.Duration // for one frame; 0: the host's default of 10 s
 	Metric      Metric        // how to compare its encodings; encoders only
 	OnDemand    bool          // true: not used unless it is named, because it needs settings
@@ -131,7 +133,7 @@ func (c Capsule) Declaration() core.Declaration {
 	d := core.Declaration{
 		Name: c.Name, Version: c.Version, API: core.APIVersion, Description: c.Description,
 		Input: c.Needs, Output: c.Gives, Options: c.Options, Formats: c.Formats, Picture: c.Picture,
-		Stateful: c.Stateful, EveryN: c.EveryN, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Models: c.Models, Entry: c.Entry,
+		Stateful: c.Stateful, EveryN: c.EveryN, Gate: c.Gate, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Models: c.Models, Entry: c.Entry,
 	}
 	if d.Entry == "" {
 		d.Entry = c.Name

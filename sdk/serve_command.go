@@ -73,6 +73,9 @@ func describe(d core.Declaration, out io.Writer) error {
 	if d.EveryN > 1 {
 		fmt.Fprintf(w, "frames\tevery %d.\n", d.EveryN)
 	}
+	if !d.Gate.IsZero() {
+		fmt.Fprintf(w, "gate\t%s\n", d.Gate)
+	}
 	if d.Deadline > 0 {
 		fmt.Fprintf(w, "deadline\t%s\n", d.Deadline)
 	}

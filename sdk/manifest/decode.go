@@ -106,6 +106,7 @@ func (d *decoder) declaration(v value) core.Declaration {
 		{"stateful", d.bool(&m.Stateful)},
 		{"on_demand", d.bool(&m.OnDemand)},
 		{"every_n", d.int(&m.EveryN, 0, 1<<30)},
+		{"gate", d.gate(&m.Gate)},
 		{"deadline", d.deadline(&m.Deadline)},
 		{"metric", d.metric(&m.Metric)},
 		{"models", d.models(&m.Models)},
@@ -319,6 +320,18 @@ func (d *decoder) picture(to *core.PictureSize) func(value, string) {
 		})
 		if (to.Width > 0) != (to.Height > 0) || (to.MaxSide > 0 && to.Width > 0) {
 			d.fail(v, path, "its keys do not go together", "want either max_side, or width and height")
+		}
+	}
+}
+
+func (d *decoder) gate(to *core.Gate) func(value, string) {
+	return func(v value, path string) {
+		d.mapping(v, path, []key{{"class", d.text(&to.Class)}, {"hold", d.deadline(&to.Hold)}, {"at_least", d.deadline(&to.AtLeast)}})
+		if err := to.Validate(); err != nil {
+			d.fail(v, path, err.Error(), "want class, hold and at_least")
+		}
+		if to.IsZero() {
+			d.fail(v, path, "it has neither class nor at_least", "leave gate out for a capsule that runs on every frame")
 		}
 	}
 }

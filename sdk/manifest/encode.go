@@ -164,6 +164,7 @@ func (w *writer) running(m core.Declaration) {
 	if m.EveryN != 0 {
 		w.line(0, "every_n: %d", m.EveryN)
 	}
+	w.gate(m.Gate)
 	if m.Deadline != 0 {
 		w.line(0, "deadline: %s # for one frame", durationText(m.Deadline))
 	}
@@ -172,6 +173,23 @@ func (w *writer) running(m core.Declaration) {
 	}
 	w.models(m.Models)
 	w.line(0, "entry: %s", w.quote(m.Entry))
+}
+
+func (w *writer) gate(g core.Gate) {
+	if g.IsZero() {
+		return
+	}
+	var parts []string
+	if g.Class != "" {
+		parts = append(parts, "class: "+w.quote(g.Class))
+	}
+	if g.Hold > 0 {
+		parts = append(parts, "hold: "+durationText(g.Hold))
+	}
+	if g.AtLeast > 0 {
+		parts = append(parts, "at_least: "+durationText(g.AtLeast))
+	}
+	w.line(0, "gate: {%s} # runs only while others report the class", strings.Join(parts, ", "))
 }
 
 func floatText(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -21,6 +21,7 @@
 //	stateful: false
 //	on_demand: false                # true: not used unless it is named
 //	every_n: 1
+//	gate: {class: motion, hold: 2s, at_least: 10s} # runs while others report the class; left out: always
 //	deadline: 2s
 //	metric: cosine                  # encoders only
 //	models:                         # files that the capsule needs beside itself

@@ -48,6 +48,7 @@ picture: {width: 320, height: 240}
 stateful: true
 on_demand: true
 every_n: 2
+gate: {class: motion, hold: 2s, at_least: 10}
 deadline: 1.5
 metric: cosine
 entry: bin/mood
@@ -78,7 +79,7 @@ func wholeDeclaration() core.Declaration {
 			{Name: "key", Type: core.SecretOption, Default: ""},
 		},
 		Formats: []core.PixelFormat{core.GRAY8, core.RGB}, Picture: core.PictureSize{Width: 320, Height: 240},
-		Stateful: true, OnDemand: true, EveryN: 2, Deadline: 1500 * time.Millisecond, Metric: core.Cosine, Entry: "bin/mood",
+		Stateful: true, OnDemand: true, EveryN: 2, Gate: core.Gate{Class: "motion", Hold: 2 * time.Second, AtLeast: 10 * time.Second}, Deadline: 1500 * time.Millisecond, Metric: core.Cosine, Entry: "bin/mood",
 	}
 }
 
@@ -156,8 +157,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"empty":                  {"", `capsule.yaml: the file is empty (want a manifest: name, version, output)`},
 		"comment only":           {"# nothing\n", `capsule.yaml: the file is empty (want a manifest: name, version, output)`},
 		"two documents":          {short + "---\n" + short, `capsule.yaml:5: a second document begins here (one manifest a file)`},
-		"list":                   {"- a\n", `capsule.yaml:1:1: a list is not a mapping (want keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, deadline, metric, models, entry)`},
-		"unknown key":            {short + "zzz: 1\n", `capsule.yaml:4:1: unknown key "zzz" (known keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, deadline, metric, models, entry)`},
+		"list":                   {"- a\n", `capsule.yaml:1:1: a list is not a mapping (want keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, gate, deadline, metric, models, entry)`},
+		"unknown key":            {short + "zzz: 1\n", `capsule.yaml:4:1: unknown key "zzz" (known keys: name, version, api, description, input, output, options, formats, picture, stateful, on_demand, every_n, gate, deadline, metric, models, entry)`},
 		"misspelt key":           {"name: a\nversion: 1\noutput:\n  size: all\n  detection: [x]\n", `capsule.yaml:5:3: output: unknown key "detection" (did you mean "detections"? known keys: size, detections, attributes, encoded, tracked, extra_data)`},
 		"duplicate key":          {short + "name: b\n", `capsule.yaml:4:1: key "name" stands there twice (first in line 1)`},
 		"duplicate in flow":      {"name: a\nversion: 1\noutput: {size: all, size: all}\n", `capsule.yaml:3:21: key "size" stands there twice (first in line 3)`},
@@ -210,6 +211,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"picture half":           {short + "picture: {width: 2}\n", `capsule.yaml:4:10: picture: its keys do not go together (want either max_side, or width and height)`},
 		"picture huge":           {short + "picture: {max_side: 99999}\n", `capsule.yaml:4:21: picture.max_side: 99999 is not a whole number in range (want 1..16384)`},
 		"every_n":                {short + "every_n: -1\n", `capsule.yaml:4:10: every_n: -1 is not a whole number in range (want 0..1073741824)`},
+		"gate":                   {short + "gate: motion\n", `capsule.yaml:4:7: gate: "motion" is not a mapping (want keys: class, hold, at_least)`},
+		"gate of nothing":        {short + "gate: {}\n", `capsule.yaml:4:7: gate: it has neither class nor at_least (leave gate out for a capsule that runs on every frame)`},
+		"gate without a class":   {short + "gate: {hold: 2s}\n", `capsule.yaml:4:7: gate: class: is empty, so there is nothing to hold for (want class, hold and at_least)`},
+		"gate with a key":        {short + "gate: {clas: a}\n", `capsule.yaml:4:8: gate: unknown key "clas" (did you mean "class"? known keys: class, hold, at_least)`},
 		"every_n a fraction":     {short + "every_n: 1.5\n", `capsule.yaml:4:10: every_n: 1.5 is not a whole number in range (want 0..1073741824)`},
 		"deadline":               {short + "deadline: soon\n", `capsule.yaml:4:11: deadline: "soon" is not a duration such as 250ms or 5s (want a duration such as 250ms or 5s)`},
 		"deadline negative":      {short + "deadline: -1s\n", `capsule.yaml:4:11: deadline: -1s is not within 0.. (want a duration such as 250ms or 5s)`},
@@ -437,7 +442,7 @@ func randomDeclaration(rng *rand.Rand) core.Declaration {
 	d := core.Declaration{
 		Name: "c" + string(rune('a'+rng.IntN(26))), Version: word(), API: "1.0", Description: word(),
 		Input: describe(core.Size(1 + rng.IntN(3))), Output: describe(core.Size(2 + rng.IntN(2))),
-		Stateful: rng.IntN(2) == 0, OnDemand: rng.IntN(2) == 0, EveryN: rng.IntN(4), Deadline: time.Duration(rng.IntN(3)) * time.Duration(rng.Int64N(1e12)), Entry: "x",
+		Stateful: rng.IntN(2) == 0, OnDemand: rng.IntN(2) == 0, EveryN: rng.IntN(4), Gate: randomGate(rng, word), Deadline: time.Duration(rng.IntN(3)) * time.Duration(rng.Int64N(1e12)), Entry: "x",
 	}
 	for i := range rng.IntN(6) {
 		d.Options = append(d.Options, randomOption(rng, "o"+string(rune('a'+i)), word, words))
@@ -456,6 +461,14 @@ func randomDeclaration(rng *rand.Rand) core.Declaration {
 		d.Formats = append(d.Formats, core.PixelFormats[i])
 	}
 	return d
+}
+
+func randomGate(rng *rand.Rand, word func() string) core.Gate {
+	g := core.Gate{AtLeast: time.Duration(rng.IntN(2)) * time.Duration(rng.Int64N(1e12))}
+	if w := strings.TrimSpace(word()); w != "" && rng.IntN(2) == 0 {
+		g.Class, g.Hold = w, time.Duration(rng.IntN(2))*time.Duration(rng.Int64N(1e12))
+	}
+	return g
 }
 
 func randomOption(rng *rand.Rand, name string, word func() string, words func() []string) core.Option {

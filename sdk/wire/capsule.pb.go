@@ -234,7 +234,7 @@ func (x Return_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Return_Kind.Descriptor instead.
 func (Return_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{27, 0}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type DescribeRequest struct {
@@ -333,6 +333,7 @@ type Declaration struct {
 	DeadlineNs    int64                  `protobuf:"varint,12,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"`
 	Metric        string                 `protobuf:"bytes,13,opt,name=metric,proto3" json:"metric,omitempty"`
 	Entry         string                 `protobuf:"bytes,14,opt,name=entry,proto3" json:"entry,omitempty"`
+	Gate          *Gate                  `protobuf:"bytes,15,opt,name=gate,proto3" json:"gate,omitempty"` // absent: not gated
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +466,73 @@ func (x *Declaration) GetEntry() string {
 	return ""
 }
 
+func (x *Declaration) GetGate() *Gate {
+	if x != nil {
+		return x.Gate
+	}
+	return nil
+}
+
+type Gate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	HoldNs        int64                  `protobuf:"varint,2,opt,name=hold_ns,json=holdNs,proto3" json:"hold_ns,omitempty"`
+	AtLeastNs     int64                  `protobuf:"varint,3,opt,name=at_least_ns,json=atLeastNs,proto3" json:"at_least_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gate) Reset() {
+	*x = Gate{}
+	mi := &file_sdk_wire_capsule_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gate) ProtoMessage() {}
+
+func (x *Gate) ProtoReflect() protoreflect.Message {
+	mi := &file_sdk_wire_capsule_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gate.ProtoReflect.Descriptor instead.
+func (*Gate) Descriptor() ([]byte, []int) {
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Gate) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Gate) GetHoldNs() int64 {
+	if x != nil {
+		return x.HoldNs
+	}
+	return 0
+}
+
+func (x *Gate) GetAtLeastNs() int64 {
+	if x != nil {
+		return x.AtLeastNs
+	}
+	return 0
+}
+
 type Description struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Size          Size                   `protobuf:"varint,1,opt,name=size,proto3,enum=capstan.wire.v1.Size" json:"size,omitempty"`
@@ -479,7 +547,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[3]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +559,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[3]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +572,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{3}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Description) GetSize() Size {
@@ -559,7 +627,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[4]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +639,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[4]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +652,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{4}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attribute) GetName() string {
@@ -616,7 +684,7 @@ type Option struct {
 
 func (x *Option) Reset() {
 	*x = Option{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[5]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +696,7 @@ func (x *Option) String() string {
 func (*Option) ProtoMessage() {}
 
 func (x *Option) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[5]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +709,7 @@ func (x *Option) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Option.ProtoReflect.Descriptor instead.
 func (*Option) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{5}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Option) GetName() string {
@@ -704,7 +772,7 @@ type PictureSize struct {
 
 func (x *PictureSize) Reset() {
 	*x = PictureSize{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[6]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +784,7 @@ func (x *PictureSize) String() string {
 func (*PictureSize) ProtoMessage() {}
 
 func (x *PictureSize) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[6]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +797,7 @@ func (x *PictureSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PictureSize.ProtoReflect.Descriptor instead.
 func (*PictureSize) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{6}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PictureSize) GetMaxSide() uint32 {
@@ -762,7 +830,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[7]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +842,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[7]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +855,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{7}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConfigureRequest) GetOptionsJson() string {
@@ -805,7 +873,7 @@ type ConfigureReply struct {
 
 func (x *ConfigureReply) Reset() {
 	*x = ConfigureReply{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[8]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +885,7 @@ func (x *ConfigureReply) String() string {
 func (*ConfigureReply) ProtoMessage() {}
 
 func (x *ConfigureReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[8]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +898,7 @@ func (x *ConfigureReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureReply.ProtoReflect.Descriptor instead.
 func (*ConfigureReply) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{8}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{9}
 }
 
 type OpenStreamRequest struct {
@@ -844,7 +912,7 @@ type OpenStreamRequest struct {
 
 func (x *OpenStreamRequest) Reset() {
 	*x = OpenStreamRequest{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[9]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +924,7 @@ func (x *OpenStreamRequest) String() string {
 func (*OpenStreamRequest) ProtoMessage() {}
 
 func (x *OpenStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[9]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +937,7 @@ func (x *OpenStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStreamRequest.ProtoReflect.Descriptor instead.
 func (*OpenStreamRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{9}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OpenStreamRequest) GetStream() uint32 {
@@ -901,7 +969,7 @@ type OpenStreamReply struct {
 
 func (x *OpenStreamReply) Reset() {
 	*x = OpenStreamReply{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[10]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +981,7 @@ func (x *OpenStreamReply) String() string {
 func (*OpenStreamReply) ProtoMessage() {}
 
 func (x *OpenStreamReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[10]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +994,7 @@ func (x *OpenStreamReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenStreamReply.ProtoReflect.Descriptor instead.
 func (*OpenStreamReply) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{10}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{11}
 }
 
 type CloseStreamRequest struct {
@@ -938,7 +1006,7 @@ type CloseStreamRequest struct {
 
 func (x *CloseStreamRequest) Reset() {
 	*x = CloseStreamRequest{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[11]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1018,7 @@ func (x *CloseStreamRequest) String() string {
 func (*CloseStreamRequest) ProtoMessage() {}
 
 func (x *CloseStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[11]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1031,7 @@ func (x *CloseStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStreamRequest.ProtoReflect.Descriptor instead.
 func (*CloseStreamRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{11}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CloseStreamRequest) GetStream() uint32 {
@@ -981,7 +1049,7 @@ type CloseStreamReply struct {
 
 func (x *CloseStreamReply) Reset() {
 	*x = CloseStreamReply{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[12]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1061,7 @@ func (x *CloseStreamReply) String() string {
 func (*CloseStreamReply) ProtoMessage() {}
 
 func (x *CloseStreamReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[12]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1074,7 @@ func (x *CloseStreamReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseStreamReply.ProtoReflect.Descriptor instead.
 func (*CloseStreamReply) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{12}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{13}
 }
 
 type FetchRequest struct {
@@ -1018,7 +1086,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[13]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1098,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[13]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1111,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{13}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FetchRequest) GetCall() uint64 {
@@ -1068,7 +1136,7 @@ type ToCapsule struct {
 
 func (x *ToCapsule) Reset() {
 	*x = ToCapsule{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[14]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1148,7 @@ func (x *ToCapsule) String() string {
 func (*ToCapsule) ProtoMessage() {}
 
 func (x *ToCapsule) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[14]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1161,7 @@ func (x *ToCapsule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToCapsule.ProtoReflect.Descriptor instead.
 func (*ToCapsule) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{14}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ToCapsule) GetKind() isToCapsule_Kind {
@@ -1166,7 +1234,7 @@ type FromCapsule struct {
 
 func (x *FromCapsule) Reset() {
 	*x = FromCapsule{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[15]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1246,7 @@ func (x *FromCapsule) String() string {
 func (*FromCapsule) ProtoMessage() {}
 
 func (x *FromCapsule) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[15]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1259,7 @@ func (x *FromCapsule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromCapsule.ProtoReflect.Descriptor instead.
 func (*FromCapsule) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{15}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FromCapsule) GetKind() isFromCapsule_Kind {
@@ -1245,7 +1313,7 @@ type ArenaOffer struct {
 
 func (x *ArenaOffer) Reset() {
 	*x = ArenaOffer{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[16]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1325,7 @@ func (x *ArenaOffer) String() string {
 func (*ArenaOffer) ProtoMessage() {}
 
 func (x *ArenaOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[16]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1338,7 @@ func (x *ArenaOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArenaOffer.ProtoReflect.Descriptor instead.
 func (*ArenaOffer) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{16}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ArenaOffer) GetArena() uint64 {
@@ -1296,7 +1364,7 @@ type ArenaGone struct {
 
 func (x *ArenaGone) Reset() {
 	*x = ArenaGone{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[17]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1376,7 @@ func (x *ArenaGone) String() string {
 func (*ArenaGone) ProtoMessage() {}
 
 func (x *ArenaGone) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[17]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1389,7 @@ func (x *ArenaGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArenaGone.ProtoReflect.Descriptor instead.
 func (*ArenaGone) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{17}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ArenaGone) GetArena() uint64 {
@@ -1341,7 +1409,7 @@ type AnswerReady struct {
 
 func (x *AnswerReady) Reset() {
 	*x = AnswerReady{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[18]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1421,7 @@ func (x *AnswerReady) String() string {
 func (*AnswerReady) ProtoMessage() {}
 
 func (x *AnswerReady) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[18]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1434,7 @@ func (x *AnswerReady) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerReady.ProtoReflect.Descriptor instead.
 func (*AnswerReady) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{18}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AnswerReady) GetCall() uint64 {
@@ -1392,7 +1460,7 @@ type FrameRequest struct {
 
 func (x *FrameRequest) Reset() {
 	*x = FrameRequest{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[19]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1472,7 @@ func (x *FrameRequest) String() string {
 func (*FrameRequest) ProtoMessage() {}
 
 func (x *FrameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[19]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1485,7 @@ func (x *FrameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameRequest.ProtoReflect.Descriptor instead.
 func (*FrameRequest) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{19}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FrameRequest) GetCall() uint64 {
@@ -1497,7 +1565,7 @@ type Picture struct {
 
 func (x *Picture) Reset() {
 	*x = Picture{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[20]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1577,7 @@ func (x *Picture) String() string {
 func (*Picture) ProtoMessage() {}
 
 func (x *Picture) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[20]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1590,7 @@ func (x *Picture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Picture.ProtoReflect.Descriptor instead.
 func (*Picture) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{20}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Picture) GetHandle() HandleType {
@@ -1633,7 +1701,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[21]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1713,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[21]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1726,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{21}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Node) GetId() uint64 {
@@ -1734,7 +1802,7 @@ type AttributeValue struct {
 
 func (x *AttributeValue) Reset() {
 	*x = AttributeValue{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[22]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1814,7 @@ func (x *AttributeValue) String() string {
 func (*AttributeValue) ProtoMessage() {}
 
 func (x *AttributeValue) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[22]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1827,7 @@ func (x *AttributeValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeValue.ProtoReflect.Descriptor instead.
 func (*AttributeValue) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{22}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AttributeValue) GetName() string {
@@ -1786,7 +1854,7 @@ type ExtraValue struct {
 
 func (x *ExtraValue) Reset() {
 	*x = ExtraValue{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[23]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +1866,7 @@ func (x *ExtraValue) String() string {
 func (*ExtraValue) ProtoMessage() {}
 
 func (x *ExtraValue) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[23]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +1879,7 @@ func (x *ExtraValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtraValue.ProtoReflect.Descriptor instead.
 func (*ExtraValue) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{23}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExtraValue) GetKey() string {
@@ -1837,7 +1905,7 @@ type Encoding struct {
 
 func (x *Encoding) Reset() {
 	*x = Encoding{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[24]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1917,7 @@ func (x *Encoding) String() string {
 func (*Encoding) ProtoMessage() {}
 
 func (x *Encoding) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[24]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +1930,7 @@ func (x *Encoding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Encoding.ProtoReflect.Descriptor instead.
 func (*Encoding) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{24}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Encoding) GetValues() []float32 {
@@ -1885,7 +1953,7 @@ type Patch struct {
 
 func (x *Patch) Reset() {
 	*x = Patch{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[25]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +1965,7 @@ func (x *Patch) String() string {
 func (*Patch) ProtoMessage() {}
 
 func (x *Patch) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[25]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +1978,7 @@ func (x *Patch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Patch.ProtoReflect.Descriptor instead.
 func (*Patch) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{25}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Patch) GetNode() uint64 {
@@ -1961,7 +2029,7 @@ type FrameAnswer struct {
 
 func (x *FrameAnswer) Reset() {
 	*x = FrameAnswer{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[26]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2041,7 @@ func (x *FrameAnswer) String() string {
 func (*FrameAnswer) ProtoMessage() {}
 
 func (x *FrameAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[26]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2054,7 @@ func (x *FrameAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameAnswer.ProtoReflect.Descriptor instead.
 func (*FrameAnswer) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{26}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FrameAnswer) GetCall() uint64 {
@@ -2039,7 +2107,7 @@ type Return struct {
 
 func (x *Return) Reset() {
 	*x = Return{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[27]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2119,7 @@ func (x *Return) String() string {
 func (*Return) ProtoMessage() {}
 
 func (x *Return) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[27]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2132,7 @@ func (x *Return) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Return.ProtoReflect.Descriptor instead.
 func (*Return) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{27}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Return) GetKind() Return_Kind {
@@ -2119,7 +2187,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_sdk_wire_capsule_proto_msgTypes[28]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2199,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_sdk_wire_capsule_proto_msgTypes[28]
+	mi := &file_sdk_wire_capsule_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2212,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{28}
+	return file_sdk_wire_capsule_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Fault) GetKind() int32 {
@@ -2168,7 +2236,7 @@ const file_sdk_wire_capsule_proto_rawDesc = "" +
 	"\x16sdk/wire/capsule.proto\x12\x0fcapstan.wire.v1\"\x11\n" +
 	"\x0fDescribeRequest\"O\n" +
 	"\rDescribeReply\x12>\n" +
-	"\vdeclaration\x18\x01 \x01(\v2\x1c.capstan.wire.v1.DeclarationR\vdeclaration\"\x80\x04\n" +
+	"\vdeclaration\x18\x01 \x01(\v2\x1c.capstan.wire.v1.DeclarationR\vdeclaration\"\xab\x04\n" +
 	"\vDeclaration\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -2185,7 +2253,12 @@ const file_sdk_wire_capsule_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\f \x01(\x03R\n" +
 	"deadlineNs\x12\x16\n" +
 	"\x06metric\x18\r \x01(\tR\x06metric\x12\x14\n" +
-	"\x05entry\x18\x0e \x01(\tR\x05entry\"\xe7\x01\n" +
+	"\x05entry\x18\x0e \x01(\tR\x05entry\x12)\n" +
+	"\x04gate\x18\x0f \x01(\v2\x15.capstan.wire.v1.GateR\x04gate\"U\n" +
+	"\x04Gate\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x17\n" +
+	"\ahold_ns\x18\x02 \x01(\x03R\x06holdNs\x12\x1e\n" +
+	"\vat_least_ns\x18\x03 \x01(\x03R\tatLeastNs\"\xe7\x01\n" +
 	"\vDescription\x12)\n" +
 	"\x04size\x18\x01 \x01(\x0e2\x15.capstan.wire.v1.SizeR\x04size\x12\x1e\n" +
 	"\n" +
@@ -2363,7 +2436,7 @@ func file_sdk_wire_capsule_proto_rawDescGZIP() []byte {
 }
 
 var file_sdk_wire_capsule_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_sdk_wire_capsule_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_sdk_wire_capsule_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_sdk_wire_capsule_proto_goTypes = []any{
 	(Size)(0),                  // 0: capstan.wire.v1.Size
 	(PixelFormat)(0),           // 1: capstan.wire.v1.PixelFormat
@@ -2372,81 +2445,83 @@ var file_sdk_wire_capsule_proto_goTypes = []any{
 	(*DescribeRequest)(nil),    // 4: capstan.wire.v1.DescribeRequest
 	(*DescribeReply)(nil),      // 5: capstan.wire.v1.DescribeReply
 	(*Declaration)(nil),        // 6: capstan.wire.v1.Declaration
-	(*Description)(nil),        // 7: capstan.wire.v1.Description
-	(*Attribute)(nil),          // 8: capstan.wire.v1.Attribute
-	(*Option)(nil),             // 9: capstan.wire.v1.Option
-	(*PictureSize)(nil),        // 10: capstan.wire.v1.PictureSize
-	(*ConfigureRequest)(nil),   // 11: capstan.wire.v1.ConfigureRequest
-	(*ConfigureReply)(nil),     // 12: capstan.wire.v1.ConfigureReply
-	(*OpenStreamRequest)(nil),  // 13: capstan.wire.v1.OpenStreamRequest
-	(*OpenStreamReply)(nil),    // 14: capstan.wire.v1.OpenStreamReply
-	(*CloseStreamRequest)(nil), // 15: capstan.wire.v1.CloseStreamRequest
-	(*CloseStreamReply)(nil),   // 16: capstan.wire.v1.CloseStreamReply
-	(*FetchRequest)(nil),       // 17: capstan.wire.v1.FetchRequest
-	(*ToCapsule)(nil),          // 18: capstan.wire.v1.ToCapsule
-	(*FromCapsule)(nil),        // 19: capstan.wire.v1.FromCapsule
-	(*ArenaOffer)(nil),         // 20: capstan.wire.v1.ArenaOffer
-	(*ArenaGone)(nil),          // 21: capstan.wire.v1.ArenaGone
-	(*AnswerReady)(nil),        // 22: capstan.wire.v1.AnswerReady
-	(*FrameRequest)(nil),       // 23: capstan.wire.v1.FrameRequest
-	(*Picture)(nil),            // 24: capstan.wire.v1.Picture
-	(*Node)(nil),               // 25: capstan.wire.v1.Node
-	(*AttributeValue)(nil),     // 26: capstan.wire.v1.AttributeValue
-	(*ExtraValue)(nil),         // 27: capstan.wire.v1.ExtraValue
-	(*Encoding)(nil),           // 28: capstan.wire.v1.Encoding
-	(*Patch)(nil),              // 29: capstan.wire.v1.Patch
-	(*FrameAnswer)(nil),        // 30: capstan.wire.v1.FrameAnswer
-	(*Return)(nil),             // 31: capstan.wire.v1.Return
-	(*Fault)(nil),              // 32: capstan.wire.v1.Fault
+	(*Gate)(nil),               // 7: capstan.wire.v1.Gate
+	(*Description)(nil),        // 8: capstan.wire.v1.Description
+	(*Attribute)(nil),          // 9: capstan.wire.v1.Attribute
+	(*Option)(nil),             // 10: capstan.wire.v1.Option
+	(*PictureSize)(nil),        // 11: capstan.wire.v1.PictureSize
+	(*ConfigureRequest)(nil),   // 12: capstan.wire.v1.ConfigureRequest
+	(*ConfigureReply)(nil),     // 13: capstan.wire.v1.ConfigureReply
+	(*OpenStreamRequest)(nil),  // 14: capstan.wire.v1.OpenStreamRequest
+	(*OpenStreamReply)(nil),    // 15: capstan.wire.v1.OpenStreamReply
+	(*CloseStreamRequest)(nil), // 16: capstan.wire.v1.CloseStreamRequest
+	(*CloseStreamReply)(nil),   // 17: capstan.wire.v1.CloseStreamReply
+	(*FetchRequest)(nil),       // 18: capstan.wire.v1.FetchRequest
+	(*ToCapsule)(nil),          // 19: capstan.wire.v1.ToCapsule
+	(*FromCapsule)(nil),        // 20: capstan.wire.v1.FromCapsule
+	(*ArenaOffer)(nil),         // 21: capstan.wire.v1.ArenaOffer
+	(*ArenaGone)(nil),          // 22: capstan.wire.v1.ArenaGone
+	(*AnswerReady)(nil),        // 23: capstan.wire.v1.AnswerReady
+	(*FrameRequest)(nil),       // 24: capstan.wire.v1.FrameRequest
+	(*Picture)(nil),            // 25: capstan.wire.v1.Picture
+	(*Node)(nil),               // 26: capstan.wire.v1.Node
+	(*AttributeValue)(nil),     // 27: capstan.wire.v1.AttributeValue
+	(*ExtraValue)(nil),         // 28: capstan.wire.v1.ExtraValue
+	(*Encoding)(nil),           // 29: capstan.wire.v1.Encoding
+	(*Patch)(nil),              // 30: capstan.wire.v1.Patch
+	(*FrameAnswer)(nil),        // 31: capstan.wire.v1.FrameAnswer
+	(*Return)(nil),             // 32: capstan.wire.v1.Return
+	(*Fault)(nil),              // 33: capstan.wire.v1.Fault
 }
 var file_sdk_wire_capsule_proto_depIdxs = []int32{
 	6,  // 0: capstan.wire.v1.DescribeReply.declaration:type_name -> capstan.wire.v1.Declaration
-	7,  // 1: capstan.wire.v1.Declaration.input:type_name -> capstan.wire.v1.Description
-	7,  // 2: capstan.wire.v1.Declaration.output:type_name -> capstan.wire.v1.Description
-	9,  // 3: capstan.wire.v1.Declaration.options:type_name -> capstan.wire.v1.Option
+	8,  // 1: capstan.wire.v1.Declaration.input:type_name -> capstan.wire.v1.Description
+	8,  // 2: capstan.wire.v1.Declaration.output:type_name -> capstan.wire.v1.Description
+	10, // 3: capstan.wire.v1.Declaration.options:type_name -> capstan.wire.v1.Option
 	1,  // 4: capstan.wire.v1.Declaration.formats:type_name -> capstan.wire.v1.PixelFormat
-	10, // 5: capstan.wire.v1.Declaration.picture:type_name -> capstan.wire.v1.PictureSize
-	0,  // 6: capstan.wire.v1.Description.size:type_name -> capstan.wire.v1.Size
-	8,  // 7: capstan.wire.v1.Description.attributes:type_name -> capstan.wire.v1.Attribute
-	23, // 8: capstan.wire.v1.ToCapsule.frame:type_name -> capstan.wire.v1.FrameRequest
-	20, // 9: capstan.wire.v1.ToCapsule.offer:type_name -> capstan.wire.v1.ArenaOffer
-	21, // 10: capstan.wire.v1.ToCapsule.gone:type_name -> capstan.wire.v1.ArenaGone
-	30, // 11: capstan.wire.v1.FromCapsule.answer:type_name -> capstan.wire.v1.FrameAnswer
-	22, // 12: capstan.wire.v1.FromCapsule.ready:type_name -> capstan.wire.v1.AnswerReady
-	24, // 13: capstan.wire.v1.FrameRequest.picture:type_name -> capstan.wire.v1.Picture
-	25, // 14: capstan.wire.v1.FrameRequest.nodes:type_name -> capstan.wire.v1.Node
-	2,  // 15: capstan.wire.v1.Picture.handle:type_name -> capstan.wire.v1.HandleType
-	1,  // 16: capstan.wire.v1.Picture.format:type_name -> capstan.wire.v1.PixelFormat
-	26, // 17: capstan.wire.v1.Node.attributes:type_name -> capstan.wire.v1.AttributeValue
-	27, // 18: capstan.wire.v1.Node.extra_data:type_name -> capstan.wire.v1.ExtraValue
-	28, // 19: capstan.wire.v1.Node.encoding:type_name -> capstan.wire.v1.Encoding
-	25, // 20: capstan.wire.v1.Node.children:type_name -> capstan.wire.v1.Node
-	26, // 21: capstan.wire.v1.Patch.attributes:type_name -> capstan.wire.v1.AttributeValue
-	27, // 22: capstan.wire.v1.Patch.extra_data:type_name -> capstan.wire.v1.ExtraValue
-	28, // 23: capstan.wire.v1.Patch.encoding:type_name -> capstan.wire.v1.Encoding
-	31, // 24: capstan.wire.v1.FrameAnswer.returns:type_name -> capstan.wire.v1.Return
-	32, // 25: capstan.wire.v1.FrameAnswer.fault:type_name -> capstan.wire.v1.Fault
-	3,  // 26: capstan.wire.v1.Return.kind:type_name -> capstan.wire.v1.Return.Kind
-	29, // 27: capstan.wire.v1.Return.patches:type_name -> capstan.wire.v1.Patch
-	25, // 28: capstan.wire.v1.Return.added:type_name -> capstan.wire.v1.Node
-	32, // 29: capstan.wire.v1.Return.fault:type_name -> capstan.wire.v1.Fault
-	4,  // 30: capstan.wire.v1.Capsule.Describe:input_type -> capstan.wire.v1.DescribeRequest
-	11, // 31: capstan.wire.v1.Capsule.Configure:input_type -> capstan.wire.v1.ConfigureRequest
-	13, // 32: capstan.wire.v1.Capsule.OpenStream:input_type -> capstan.wire.v1.OpenStreamRequest
-	15, // 33: capstan.wire.v1.Capsule.CloseStream:input_type -> capstan.wire.v1.CloseStreamRequest
-	23, // 34: capstan.wire.v1.Capsule.Process:input_type -> capstan.wire.v1.FrameRequest
-	17, // 35: capstan.wire.v1.Capsule.Fetch:input_type -> capstan.wire.v1.FetchRequest
-	5,  // 36: capstan.wire.v1.Capsule.Describe:output_type -> capstan.wire.v1.DescribeReply
-	12, // 37: capstan.wire.v1.Capsule.Configure:output_type -> capstan.wire.v1.ConfigureReply
-	14, // 38: capstan.wire.v1.Capsule.OpenStream:output_type -> capstan.wire.v1.OpenStreamReply
-	16, // 39: capstan.wire.v1.Capsule.CloseStream:output_type -> capstan.wire.v1.CloseStreamReply
-	30, // 40: capstan.wire.v1.Capsule.Process:output_type -> capstan.wire.v1.FrameAnswer
-	30, // 41: capstan.wire.v1.Capsule.Fetch:output_type -> capstan.wire.v1.FrameAnswer
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	11, // 5: capstan.wire.v1.Declaration.picture:type_name -> capstan.wire.v1.PictureSize
+	7,  // 6: capstan.wire.v1.Declaration.gate:type_name -> capstan.wire.v1.Gate
+	0,  // 7: capstan.wire.v1.Description.size:type_name -> capstan.wire.v1.Size
+	9,  // 8: capstan.wire.v1.Description.attributes:type_name -> capstan.wire.v1.Attribute
+	24, // 9: capstan.wire.v1.ToCapsule.frame:type_name -> capstan.wire.v1.FrameRequest
+	21, // 10: capstan.wire.v1.ToCapsule.offer:type_name -> capstan.wire.v1.ArenaOffer
+	22, // 11: capstan.wire.v1.ToCapsule.gone:type_name -> capstan.wire.v1.ArenaGone
+	31, // 12: capstan.wire.v1.FromCapsule.answer:type_name -> capstan.wire.v1.FrameAnswer
+	23, // 13: capstan.wire.v1.FromCapsule.ready:type_name -> capstan.wire.v1.AnswerReady
+	25, // 14: capstan.wire.v1.FrameRequest.picture:type_name -> capstan.wire.v1.Picture
+	26, // 15: capstan.wire.v1.FrameRequest.nodes:type_name -> capstan.wire.v1.Node
+	2,  // 16: capstan.wire.v1.Picture.handle:type_name -> capstan.wire.v1.HandleType
+	1,  // 17: capstan.wire.v1.Picture.format:type_name -> capstan.wire.v1.PixelFormat
+	27, // 18: capstan.wire.v1.Node.attributes:type_name -> capstan.wire.v1.AttributeValue
+	28, // 19: capstan.wire.v1.Node.extra_data:type_name -> capstan.wire.v1.ExtraValue
+	29, // 20: capstan.wire.v1.Node.encoding:type_name -> capstan.wire.v1.Encoding
+	26, // 21: capstan.wire.v1.Node.children:type_name -> capstan.wire.v1.Node
+	27, // 22: capstan.wire.v1.Patch.attributes:type_name -> capstan.wire.v1.AttributeValue
+	28, // 23: capstan.wire.v1.Patch.extra_data:type_name -> capstan.wire.v1.ExtraValue
+	29, // 24: capstan.wire.v1.Patch.encoding:type_name -> capstan.wire.v1.Encoding
+	32, // 25: capstan.wire.v1.FrameAnswer.returns:type_name -> capstan.wire.v1.Return
+	33, // 26: capstan.wire.v1.FrameAnswer.fault:type_name -> capstan.wire.v1.Fault
+	3,  // 27: capstan.wire.v1.Return.kind:type_name -> capstan.wire.v1.Return.Kind
+	30, // 28: capstan.wire.v1.Return.patches:type_name -> capstan.wire.v1.Patch
+	26, // 29: capstan.wire.v1.Return.added:type_name -> capstan.wire.v1.Node
+	33, // 30: capstan.wire.v1.Return.fault:type_name -> capstan.wire.v1.Fault
+	4,  // 31: capstan.wire.v1.Capsule.Describe:input_type -> capstan.wire.v1.DescribeRequest
+	12, // 32: capstan.wire.v1.Capsule.Configure:input_type -> capstan.wire.v1.ConfigureRequest
+	14, // 33: capstan.wire.v1.Capsule.OpenStream:input_type -> capstan.wire.v1.OpenStreamRequest
+	16, // 34: capstan.wire.v1.Capsule.CloseStream:input_type -> capstan.wire.v1.CloseStreamRequest
+	24, // 35: capstan.wire.v1.Capsule.Process:input_type -> capstan.wire.v1.FrameRequest
+	18, // 36: capstan.wire.v1.Capsule.Fetch:input_type -> capstan.wire.v1.FetchRequest
+	5,  // 37: capstan.wire.v1.Capsule.Describe:output_type -> capstan.wire.v1.DescribeReply
+	13, // 38: capstan.wire.v1.Capsule.Configure:output_type -> capstan.wire.v1.ConfigureReply
+	15, // 39: capstan.wire.v1.Capsule.OpenStream:output_type -> capstan.wire.v1.OpenStreamReply
+	17, // 40: capstan.wire.v1.Capsule.CloseStream:output_type -> capstan.wire.v1.CloseStreamReply
+	31, // 41: capstan.wire.v1.Capsule.Process:output_type -> capstan.wire.v1.FrameAnswer
+	31, // 42: capstan.wire.v1.Capsule.Fetch:output_type -> capstan.wire.v1.FrameAnswer
+	37, // [37:43] is the sub-list for method output_type
+	31, // [31:37] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_sdk_wire_capsule_proto_init() }
@@ -2454,13 +2529,13 @@ func file_sdk_wire_capsule_proto_init() {
 	if File_sdk_wire_capsule_proto != nil {
 		return
 	}
-	file_sdk_wire_capsule_proto_msgTypes[5].OneofWrappers = []any{}
-	file_sdk_wire_capsule_proto_msgTypes[14].OneofWrappers = []any{
+	file_sdk_wire_capsule_proto_msgTypes[6].OneofWrappers = []any{}
+	file_sdk_wire_capsule_proto_msgTypes[15].OneofWrappers = []any{
 		(*ToCapsule_Frame)(nil),
 		(*ToCapsule_Offer)(nil),
 		(*ToCapsule_Gone)(nil),
 	}
-	file_sdk_wire_capsule_proto_msgTypes[15].OneofWrappers = []any{
+	file_sdk_wire_capsule_proto_msgTypes[16].OneofWrappers = []any{
 		(*FromCapsule_Answer)(nil),
 		(*FromCapsule_Ready)(nil),
 	}
@@ -2470,7 +2545,7 @@ func file_sdk_wire_capsule_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sdk_wire_capsule_proto_rawDesc), len(file_sdk_wire_capsule_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -86,7 +86,19 @@ func EncodeDeclaration(d core.Declaration) *Declaration {
 		Options: encodeList(d.Options, encodeOption), Formats: encodeList(d.Formats, encodeFormat),
 		Picture:  &PictureSize{MaxSide: uint32(d.Picture.MaxSide), Width: uint32(d.Picture.Width), Height: uint32(d.Picture.Height)},
 		Stateful: d.Stateful, EveryN: uint32(d.EveryN), DeadlineNs: int64(d.Deadline), Metric: string(d.Metric), Entry: d.Entry,
+		Gate: encodeGate(d.Gate),
 	}
+}
+
+func encodeGate(g core.Gate) *Gate {
+	if g.IsZero() {
+		return nil
+	}
+	return &Gate{Class: g.Class, HoldNs: int64(g.Hold), AtLeastNs: int64(g.AtLeast)}
+}
+
+func decodeGate(m *Gate) core.Gate {
+	return core.Gate{Class: m.GetClass(), Hold: time.Duration(m.GetHoldNs()), AtLeast: time.Duration(m.GetAtLeastNs())}
 }
 
 // DecodeDeclaration gives the declaration of a message, validated.
@@ -102,6 +114,7 @@ func DecodeDeclaration(m *Declaration) (core.Declaration, error) {
 		Name: m.Name, Version: m.Version, API: m.Api, Description: m.Description,
 		Picture:  core.PictureSize{MaxSide: int(p.GetMaxSide()), Width: int(p.GetWidth()), Height: int(p.GetHeight())},
 		Stateful: m.Stateful, EveryN: int(m.EveryN), Deadline: time.Duration(m.DeadlineNs), Metric: core.Metric(m.Metric), Entry: m.Entry,
+		Gate: decodeGate(m.Gate),
 	}
 	var errs [4]error
 	d.Input, errs[0] = decodeDescription(m.Input)
