@@ -121,6 +121,8 @@ type Node struct {
 	Attributes map[string]string
 	ExtraData  ExtraData
 	Encoding   Encoding
+	Encoder    EncoderID // whose Encoding it is; empty when it is not encoded
+	Identity   *Identity // who it is judged to be, not to be changed; nil: not named
 	TrackID    TrackID
 	Children   []*Node
 	Origin     string // the capsule that created it

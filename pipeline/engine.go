@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,17 @@ func (e *Engine) Add(c Capsule) error {
 	}
 	e.capsules[name] = c
 	return nil
+}
+
+// Capsules gives the running capsules, by name.
+func (e *Engine) Capsules() []Capsule {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []Capsule
+	for _, name := range slices.Sorted(maps.Keys(e.capsules)) {
+		list = append(list, e.capsules[name])
+	}
+	return list
 }
 
 // Open starts a session; ctx bounds the opening only. It fails before the first frame where
