@@ -33,6 +33,7 @@ func Diff(a, b *Plan) []string {
 type fate struct {
 	stage    int // from 1; 0: left out
 	unproven string
+	ungated  string // the class that nobody gives
 	blocked  string
 }
 
@@ -51,6 +52,11 @@ func (p *Plan) fates() map[string]fate {
 		x.unproven = strings.Join(u.Keys, ", ")
 		f[u.Capsule] = x
 	}
+	for _, u := range p.Ungated {
+		x := f[u.Capsule]
+		x.ungated = u.Class
+		f[u.Capsule] = x
+	}
 	for _, b := range p.Blocked {
 		f[b.Capsule] = fate{blocked: b.Reason}
 	}
@@ -63,6 +69,8 @@ func (f fate) String() string {
 		return "left out: " + f.blocked
 	case f.unproven != "":
 		return fmt.Sprintf("in stage %d, key %s not declared by anyone", f.stage, f.unproven)
+	case f.ungated != "":
+		return fmt.Sprintf("in stage %d on every frame, because nobody gives %s", f.stage, f.ungated)
 	default:
 		return fmt.Sprintf("in stage %d", f.stage)
 	}

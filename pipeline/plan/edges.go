@@ -7,7 +7,7 @@ func (g *graph) connect() {
 	g.preds = make([][]edge, len(g.caps))
 	w := g.newWeaver()
 	for i := range g.caps {
-		if c := &g.caps[i]; c.round > 0 && !c.none {
+		if c := &g.caps[i]; c.round > 0 && (!c.none || c.gate >= 0) {
 			g.preds[i] = w.weave(int32(i))
 		}
 	}
@@ -52,6 +52,19 @@ func (w *weaver) weave(i int32) []edge {
 	if c.takesAll() {
 		return w.weaveAll(i)
 	}
+	if !c.none {
+		w.weaveNodes(i, c)
+	}
+	if c.opener >= 0 {
+		for _, p := range w.creators[c.opener] {
+			w.add(p, i, c.gate)
+		}
+	}
+	return w.finish()
+}
+
+// weaveNodes adds the reasons that lie in the nodes that capsule i takes.
+func (w *weaver) weaveNodes(i int32, c *capsule) {
 	viable := w.g.viable(c)
 	for _, k := range viable {
 		w.viable[k] = i + 1
@@ -68,7 +81,6 @@ func (w *weaver) weave(i int32) []edge {
 			}
 		}
 	}
-	return w.finish()
 }
 
 // weaveAll is for a capsule that takes everything: the reasons of an edge to it are all that
@@ -82,12 +94,22 @@ func (w *weaver) weaveAll(i int32) []edge {
 		}
 		switch {
 		case len(p.creates) > 0:
-			list = append(list, w.keep(int32(j), p.creates))
+			list = append(list, w.keep(int32(j), w.withGate(&w.g.caps[i], p.creates)))
 		case !p.takesAll():
 			list = append(list, w.keep(int32(j), []int32{w.any}))
 		}
 	}
 	return list
+}
+
+// withGate adds the gate of c to the classes that another creates, if one of them opens it.
+func (w *weaver) withGate(c *capsule, classes []int32) []int32 {
+	if _, opens := slices.BinarySearch(classes, c.opener); !opens {
+		return classes
+	}
+	why := append(slices.Clone(classes), c.gate)
+	slices.Sort(why)
+	return why
 }
 
 func (w *weaver) add(from, to, why int32) {
@@ -151,7 +173,7 @@ func (g *graph) dropBackward() {
 	for to := range g.preds {
 		for j := range g.preds[to] {
 			e := &g.preds[to][j]
-			e.dropped = component[e.from] == component[to] && g.backward(e.from, int32(to))
+			e.dropped = e.dropped || component[e.from] == component[to] && g.backward(e.from, int32(to))
 		}
 	}
 }
@@ -159,7 +181,7 @@ func (g *graph) dropBackward() {
 func (g *graph) anyBackward() bool {
 	for to := range g.preds {
 		for _, e := range g.preds[to] {
-			if g.backward(e.from, int32(to)) {
+			if !e.dropped && g.backward(e.from, int32(to)) {
 				return true
 			}
 		}
@@ -200,9 +222,11 @@ func (t *tarjan) visit(root int32) {
 			t.close(v)
 			continue
 		}
-		u := t.g.preds[v][t.next[v]].from
+		e := t.g.preds[v][t.next[v]]
+		u := e.from
 		t.next[v]++
 		switch {
+		case e.dropped:
 		case t.index[u] == 0:
 			t.open(u)
 		case t.component[u] == 0:

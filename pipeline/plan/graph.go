@@ -49,6 +49,8 @@ type capsule struct {
 	creates   []int32 // classes that are new in its output
 	traits    []int32 // what its output adds
 	classes   []int32 // classes whose nodes get the traits; empty: any
+	gate      int32   // the reason of its gate; -1: it has none
+	opener    int32   // the class that opens it; -1: nobody speaks of it
 	round     int     // of its admission, from 1; 0: not admitted
 	candidate state
 }

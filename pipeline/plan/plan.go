@@ -7,6 +7,9 @@
 // gets nodes is seen on the frames, because many detectors give keys they do not declare. Any
 // other capsule is BLOCKED. Nothing feeds backwards within a frame.
 //
+// A gate makes a capsule wait for those that create the gate's class. It never blocks: where
+// nobody creates the class in time the capsule is UNGATED and runs on every frame.
+//
 // A plan depends on the set of capsules alone, not on their order.
 package plan
 
@@ -23,11 +26,12 @@ type Capsule struct {
 	Name   string
 	Input  core.Description
 	Output core.Description
+	Gate   string // the class of its gate; "": it waits for none
 }
 
 // Of gives the planner's view of a resolved declaration.
 func Of(d core.Declaration) Capsule {
-	return Capsule{Name: d.Name, Input: d.Input, Output: d.Output}
+	return Capsule{Name: d.Name, Input: d.Input, Output: d.Output, Gate: d.Gate.Class}
 }
 
 // Plan is the order in which capsules see a frame. All lists are sorted by name; it is not to
@@ -38,11 +42,20 @@ type Plan struct {
 	Dropped  []Edge     // dependencies that would have fed backwards
 	Unproven []Unproven // in the stages, but a required key is declared by nobody
 	Blocked  []Blocked  // not in the stages
+	Ungated  []Ungated  // in the stages, with a gate that cannot work
+}
+
+// Ungated is a capsule that runs on every frame although it has a gate, because no other
+// capsule gives nodes of the class in time.
+type Ungated struct {
+	Capsule string
+	Class   string
+	Hint    string // what would make the gate work
 }
 
 // Edge says that To waits for From. Edges may share one Why. It has entries such as "class person", "trait tracked",
 // "trait encoded", "attribute gait", "key confidence"; "any node" for a capsule that takes
-// whatever there is.
+// whatever there is; "gate motion" where nodes of From open the gate of To.
 type Edge struct {
 	From, To string
 	Why      []string
@@ -79,11 +92,13 @@ func Make(active []Capsule, idle ...Capsule) (*Plan, error) {
 	g := newGraph(sorted)
 	g.admitAll()
 	g.connect()
+	g.dropGateCycles()
 	g.dropBackward()
 	p := &Plan{Stages: g.stages()}
 	p.Edges, p.Dropped = g.edgeLists()
 	p.Unproven = g.unproven()
 	p.Blocked = g.blocked(idle)
+	p.Ungated = g.ungated(idle)
 	return p, nil
 }
 

@@ -16,6 +16,7 @@ const (
 	encoded
 	tracked
 	everything
+	aGate // a class that opens a gate
 )
 
 // reason is a class or a trait: what one capsule gives and another needs.
@@ -37,6 +38,8 @@ func (r reason) text() string {
 		return "trait encoded"
 	case tracked:
 		return "trait tracked"
+	case aGate:
+		return "gate " + r.name
 	default:
 		return "any node"
 	}
@@ -65,6 +68,9 @@ func newInterner(list []Capsule) *interner {
 				in.number[reason{anAttribute, a.Name}] = 0
 			}
 		}
+		if c.Gate != "" {
+			in.number[reason{aGate, c.Gate}] = 0
+		}
 	}
 	in.reasons = make([]reason, 0, len(in.number))
 	for r := range in.number {
@@ -77,10 +83,10 @@ func newInterner(list []Capsule) *interner {
 	return in
 }
 
-// byText sorts as the texts do: "any node", "attribute …", "class …", "key …", "trait …".
+// byText sorts as the texts do: "any node", "attribute …", "class …", "gate …", "key …", "trait …".
 func byText(a, b reason) int {
 	if a.kind != b.kind {
-		order := [...]int{aClass: 2, anAttribute: 1, aKey: 3, encoded: 4, tracked: 5, everything: 0}
+		order := [...]int{aClass: 2, anAttribute: 1, aGate: 3, aKey: 4, encoded: 5, tracked: 6, everything: 0}
 		return order[a.kind] - order[b.kind]
 	}
 	return strings.Compare(a.name, b.name)
@@ -126,6 +132,13 @@ func (in *interner) read(c *Capsule) capsule {
 		creates: minus(classesOut, classesIn),
 		traits:  traits,
 		classes: classesOut,
+		gate:    -1, opener: -1,
+	}
+	if c.Gate != "" {
+		r.gate = in.number[reason{aGate, c.Gate}]
+		if k, ok := in.number[reason{aClass, c.Gate}]; ok {
+			r.opener = k
+		}
 	}
 	if len(r.classes) == 0 {
 		r.classes = classesIn

@@ -9,7 +9,8 @@ import (
 
 // MarshalJSON writes {"stages":[["a"],["b","c"]],"edges":[{"from","to","why":[…]}],
 // "dropped":[{"from","to"}],"unproven":[{"capsule","keys":[…]}],"blocked":[{"capsule","reason"}]},
-// all lists sorted, an empty list as [].
+// all lists sorted, an empty list as []. "ungated":[{"capsule","class"}] is there only when a
+// capsule has a gate that cannot work.
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	type ends struct {
 		From string `json:"from"`
@@ -27,13 +28,18 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		Capsule string `json:"capsule"`
 		Reason  string `json:"reason"`
 	}
+	type ungated struct {
+		Capsule string `json:"capsule"`
+		Class   string `json:"class"`
+	}
 	v := struct {
 		Stages   [][]string `json:"stages"`
 		Edges    []edge     `json:"edges"`
 		Dropped  []ends     `json:"dropped"`
 		Unproven []unproven `json:"unproven"`
 		Blocked  []blocked  `json:"blocked"`
-	}{append([][]string{}, p.Stages...), []edge{}, []ends{}, []unproven{}, []blocked{}}
+		Ungated  []ungated  `json:"ungated,omitempty"`
+	}{append([][]string{}, p.Stages...), []edge{}, []ends{}, []unproven{}, []blocked{}, nil}
 	for _, e := range p.Edges {
 		v.Edges = append(v.Edges, edge{ends{e.From, e.To}, append([]string{}, e.Why...)})
 	}
@@ -45,6 +51,9 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	}
 	for _, b := range p.Blocked {
 		v.Blocked = append(v.Blocked, blocked{b.Capsule, b.Reason})
+	}
+	for _, u := range p.Ungated {
+		v.Ungated = append(v.Ungated, ungated{u.Capsule, u.Class})
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -67,6 +76,12 @@ func (p *Plan) Text() string {
 	}
 	p.textStages(&b)
 	p.textUnproven(&b)
+	if len(p.Ungated) > 0 {
+		b.WriteString("\nGate off, so on every frame:\n")
+		for _, u := range p.Ungated {
+			fmt.Fprintf(&b, "  %s: no other capsule gives %s before it\n    To gate it: %s.\n", clean(u.Capsule), clean(u.Class), clean(u.Hint))
+		}
+	}
 	if len(p.Dropped) > 0 {
 		b.WriteString("\nNot followed, because nothing feeds backwards within a frame:\n")
 		for _, e := range p.Dropped {
