@@ -31,7 +31,7 @@ var capsule = sdk.Capsule{
 		sdk.Float("threshold", 0.65, "Least confidence of an object.", sdk.Between(0.01, 1)),
 		sdk.Float("iou", 0.45, "Two finds of a class that overlap more than this are one object.", sdk.Between(0, 1)),
 		sdk.List("classes", detect.COCO, "Classes to find."),
-		sdk.List("names", nil, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
+		sdk.List("names", []string{}, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),
 	Formats:  []sdk.PixelFormat{sdk.BGR, sdk.RGB},

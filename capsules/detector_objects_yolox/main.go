@@ -34,7 +34,7 @@ var capsule = sdk.Capsule{
 		sdk.Float("threshold", 0.3, "Least confidence of an object: of there being one, times of its class.", sdk.Between(0.01, 1)),
 		sdk.Float("iou", 0.45, "Two finds of a class that overlap more than this are one object.", sdk.Between(0, 1)),
 		sdk.List("classes", detect.COCO, "Classes to find."),
-		sdk.List("names", nil, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
+		sdk.List("names", []string{}, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
 		sdk.Enum("network", "coco", []string{"coco", "person"}, "Which of the capsule's models: yolox_nano_416x416 for 80 classes, or light_person_detector_192 for persons alone, at a third of the time."),
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),

@@ -29,7 +29,7 @@ var capsule = sdk.Capsule{
 	Needs:       sdk.Each("person"),
 	Gives:       sdk.Description{Size: sdk.Single, Detections: []string{"person"}, Encoded: true},
 	Options: onnx.BatchOptions(
-		sdk.Float("recognition_threshold", 0.3, "Largest distance, 1 minus the cosine similarity, at which two persons look like one.", sdk.Between(0, 2)),
+		sdk.Float("recognition_threshold", 0.33, "Largest distance, 1 minus the cosine similarity, at which two persons look like one.", sdk.Between(0, 2)),
 	),
 	Formats:     []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
 	Metric:      sdk.Cosine,
