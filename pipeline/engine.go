@@ -20,6 +20,7 @@ type Job struct {
 	Options map[string]map[string]any // by capsule and option, over the capsule's own values
 	Every   int                       // n > 1: every n-th frame of the source only
 	EveryN  map[string]int            // by capsule, in place of what it declares
+	Gates   map[string]core.Gate      // by capsule, in place of what it declares; the zero value: none
 
 	// Window is how many frames are under way at once; 0: 8 for files, 2 for live sources
 	// (one being worked on, the newest one waiting).
@@ -124,6 +125,9 @@ func (e *Engine) knownLocked(job Job) error {
 	for name := range job.EveryN {
 		names = append(names, name)
 	}
+	for name := range job.Gates {
+		names = append(names, name)
+	}
 	for _, name := range names {
 		if _, ok := e.capsules[name]; !ok {
 			return core.Faultf(core.NotFound, "engine", "capsule "+name, "there is no such capsule; there are: %s", e.namesLocked())
@@ -175,7 +179,8 @@ type station struct {
 	decl    core.Declaration // with this session's options put in
 	values  core.Values
 	everyN  int
-	gate    *turnstile    // stateful capsules only
+	turns   *turnstile    // stateful and gated capsules only
+	door    *door         // gated capsules only
 	retry   chan struct{} // held by the one frame that is tried a second time
 	tally   *capsuleTally
 }
@@ -205,8 +210,24 @@ func newStation(c Capsule, job Job) (*station, error) {
 		}
 		st.everyN = n
 	}
-	if resolved.Stateful {
-		st.gate = newTurnstile(0)
+	if err := st.setGate(job); err != nil {
+		return nil, err
+	}
+	if resolved.Stateful || st.door != nil {
+		st.turns = newTurnstile(0)
 	}
 	return st, nil
+}
+
+func (st *station) setGate(job Job) error {
+	if g, ok := job.Gates[st.name]; ok {
+		if err := g.Validate(); err != nil {
+			return core.Faultf(core.Invalid, "engine", "capsule "+st.name, "gate: %w", err)
+		}
+		st.decl.Gate = g
+	}
+	if !st.decl.Gate.IsZero() {
+		st.door = &door{gate: st.decl.Gate}
+	}
+	return nil
 }

@@ -32,6 +32,16 @@ func (h *Histogram) Add(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
+// Merge adds all that o has counted.
+func (h *Histogram) Merge(o *Histogram) {
+	for i, n := range o.buckets {
+		h.buckets[i] += n
+	}
+	h.count += o.count
+	h.sum += o.sum
+	h.max = max(h.max, o.max)
+}
+
 // Count gives how many durations were added.
 func (h *Histogram) Count() uint64 { return h.count }
 

@@ -47,6 +47,9 @@ type Session struct {
 	lastPTS core.PTS
 	latency Histogram
 	began   time.Time
+
+	starved time.Duration // the reader waited for the source
+	crowded time.Duration // the reader waited for room in the window
 }
 
 // route is the plan of a session with its stations; it is never changed, only replaced.
@@ -82,11 +85,14 @@ func newSession(e *Engine, job Job, stations []*station) (*Session, error) {
 func (s *Session) makeRoute() (*route, error) {
 	var list []plan.Capsule
 	for _, st := range s.stations {
-		list = append(list, plan.Capsule{Name: st.name, Input: st.decl.Input, Output: st.decl.Output})
+		list = append(list, plan.Of(st.decl))
 	}
 	p, err := plan.Make(list)
 	if err != nil {
 		return nil, err
+	}
+	for _, u := range p.Ungated {
+		s.log.Warn("the gate of a capsule is off; it runs on every frame", "capsule", u.Capsule, "nobody_gives", u.Class, "hint", u.Hint)
 	}
 	r := &route{plan: p}
 	for _, names := range p.Stages {
@@ -194,13 +200,18 @@ func (s *Session) admitAll() error {
 	var seen, ticket uint64
 	drops := map[string]uint64{}
 	for {
+		began := time.Now()
 		select {
 		case s.window <- struct{}{}:
 		case <-s.reading.Done():
 			return context.Cause(s.reading)
 		}
+		room := time.Now()
+		s.waited(0, room.Sub(began))
 		for {
 			f, p, lost, err := s.source.next(s.reading)
+			s.waited(time.Since(room), 0)
+			room = time.Now()
 			if err != nil {
 				<-s.window
 				s.keepDrops(drops)
@@ -220,6 +231,13 @@ func (s *Session) admitAll() error {
 		ticket++
 		drops = map[string]uint64{}
 	}
+}
+
+func (s *Session) waited(source, window time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starved += source
+	s.crowded += window
 }
 
 // sayShort says that a file held fewer frames than it promised: it may be cut off. Containers
@@ -247,11 +265,11 @@ func (s *Session) admit(ticket uint64, f core.Frame, p Picture, drops map[string
 	s.mu.Lock()
 	r := s.route
 	s.mu.Unlock()
-	w := &walk{session: s, ticket: ticket, frame: f, picture: p, drops: drops, began: time.Now()}
+	w := &walk{session: s, route: r, ticket: ticket, frame: f, picture: p, drops: drops, began: time.Now()}
 	s.walkers.Add(1)
 	go func() {
 		defer s.walkers.Done()
-		w.through(s.walking, r)
+		w.through(s.walking)
 		turn <- &Result{Frame: f, Nodes: w.nodes, Drops: w.drops, Latency: time.Since(w.began), picture: p}
 	}()
 }
@@ -277,7 +295,8 @@ func (s *Session) leaveOut(st *station, why error) {
 // Stats gives what the session did so far.
 func (s *Session) Stats() SessionStats {
 	s.mu.Lock()
-	st := SessionStats{Frames: s.frames, Nodes: s.nodes, Drops: maps.Clone(s.drops), PTS: s.lastPTS, Latency: s.latency}
+	st := SessionStats{Frames: s.frames, Nodes: s.nodes, Drops: maps.Clone(s.drops), PTS: s.lastPTS, Latency: s.latency,
+		SourceWait: s.starved, WindowWait: s.crowded}
 	if !s.began.IsZero() {
 		st.Elapsed = time.Since(s.began)
 	}

@@ -239,6 +239,9 @@ func TestEvery(t *testing.T) {
 	if every != 10 {
 		t.Errorf("%d frames counted as left out, want 10", every)
 	}
+	if skipped := reportOf(s, "gender").Skipped; len(skipped) != 1 || skipped[pipeline.SkipEveryN] != 6 {
+		t.Errorf("skipped %v, want 6 for every_n", skipped)
+	}
 }
 
 // TestLiveDropsAndCounts has a capsule ten times too slow: frames must be dropped and counted,
@@ -354,6 +357,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"unknown option", pipeline.Job{Options: map[string]map[string]any{"detector_pvb": {"treshold": 1.0}}}, core.Invalid, "it has: threshold"},
 		{"bad value", pipeline.Job{Options: map[string]map[string]any{"detector_pvb": {"threshold": "high"}}}, core.Invalid, "high"},
 		{"every n of zero", pipeline.Job{EveryN: map[string]int{"detector_pvb": 0}}, core.Invalid, "want 1 or more"},
+		{"gate of an unknown capsule", pipeline.Job{Gates: map[string]core.Gate{"nope": {}}}, core.NotFound, "nope"},
+		{"gate that cannot be", pipeline.Job{Gates: map[string]core.Gate{"detector_pvb": {Hold: 1}}}, core.Invalid, "nothing to hold for"},
 		{"the capsule refuses the stream", pipeline.Job{Source: pipeline.Source{Stream: "bad"}}, core.CapsuleFailed, "no such model"},
 		{"the source does not open", pipeline.Job{Source: pipeline.Source{URL: "missing"}}, core.SourceOpen, "missing"},
 	}

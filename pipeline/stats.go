@@ -16,7 +16,7 @@ type CapsuleReport struct {
 	Nodes      uint64            // added or patched
 	Failures   map[string]uint64 // calls and runs that gave nothing, by kind of fault
 	Retries    uint64            // calls made a second time
-	Skipped    uint64            // frames not called for, because of every_n
+	Skipped    map[string]uint64 // frames not called for, by reason: SkipEveryN, SkipGate
 	Violations uint64            // nodes refused, because they break the declaration
 	Conflicts  uint64            // values that replaced one of another capsule of the same stage
 	Starved    map[string]uint64 // nodes of a class it takes, by what they lacked
@@ -27,8 +27,28 @@ type CapsuleReport struct {
 	Compute    time.Duration     // mean: inside the capsule
 	HandoffP50 time.Duration
 	HandoffP99 time.Duration
+	Times      CapsuleTimes // the same, whole
 	Restarts   uint64
 	State      string
+}
+
+// CapsuleTimes tells where the time of a capsule's calls went. Total is Convert, Handoff and
+// Compute together; Queue comes before.
+type CapsuleTimes struct {
+	Total   Histogram
+	Queue   Histogram
+	Convert Histogram
+	Handoff Histogram
+	Compute Histogram
+}
+
+// Merge adds the times of another session.
+func (t *CapsuleTimes) Merge(o *CapsuleTimes) {
+	t.Total.Merge(&o.Total)
+	t.Queue.Merge(&o.Queue)
+	t.Convert.Merge(&o.Convert)
+	t.Handoff.Merge(&o.Handoff)
+	t.Compute.Merge(&o.Compute)
 }
 
 // SessionStats is what a session did so far.
@@ -42,33 +62,42 @@ type SessionStats struct {
 	Media    MediaStats
 	Source   SourceStatus
 	Capsules []CapsuleReport // by name
+
+	// What bounds the session: the time that its reader waited for the source, and for frames
+	// under way to be done.
+	SourceWait, WindowWait time.Duration
 }
 
 // capsuleTally gathers a CapsuleReport; its methods may be called from several goroutines.
 type capsuleTally struct {
-	mu                             sync.Mutex
-	calls, nodes, retries, skipped uint64
-	violations, conflicts          uint64
-	failures, starved              map[string]uint64
-	total, queue, convert          Histogram
-	handoff, compute               Histogram
-	said                           throttle
-	hungry                         atomic.Bool // starvation was said
+	mu                         sync.Mutex
+	calls, nodes, retries      uint64
+	violations, conflicts      uint64
+	failures, starved, skipped map[string]uint64
+	times                      CapsuleTimes
+	said                       throttle
+	hungry                     atomic.Bool // starvation was said
 }
 
 func newTally() *capsuleTally {
-	return &capsuleTally{failures: map[string]uint64{}, starved: map[string]uint64{}}
+	return &capsuleTally{failures: map[string]uint64{}, starved: map[string]uint64{}, skipped: map[string]uint64{}}
 }
 
 func (t *capsuleTally) called(total, queue, convert time.Duration, a Answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls++
-	t.total.Add(total)
-	t.queue.Add(queue + a.Queued)
-	t.convert.Add(convert)
-	t.handoff.Add(a.Handoff)
-	t.compute.Add(a.Compute)
+	t.times.Total.Add(total)
+	t.times.Queue.Add(queue + a.Queued)
+	t.times.Convert.Add(convert)
+	t.times.Handoff.Add(a.Handoff)
+	t.times.Compute.Add(a.Compute)
+}
+
+func (t *capsuleTally) skip(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.skipped[reason]++
 }
 
 func (t *capsuleTally) failed(err error) (reason string) {
@@ -108,11 +137,11 @@ func (t *capsuleTally) report(name string, st CapsuleStats) CapsuleReport {
 	defer t.mu.Unlock()
 	return CapsuleReport{
 		Name: name, Calls: t.calls, Nodes: t.nodes, Failures: maps.Clone(t.failures), Retries: t.retries,
-		Skipped: t.skipped, Violations: t.violations, Conflicts: t.conflicts, Starved: maps.Clone(t.starved),
-		P50: t.total.Quantile(0.5), P99: t.total.Quantile(0.99),
-		Queue: t.queue.Mean(), Convert: t.convert.Mean(), Handoff: t.handoff.Mean(), Compute: t.compute.Mean(),
-		HandoffP50: t.handoff.Quantile(0.5), HandoffP99: t.handoff.Quantile(0.99),
-		Restarts: st.Restarts, State: st.State,
+		Skipped: maps.Clone(t.skipped), Violations: t.violations, Conflicts: t.conflicts, Starved: maps.Clone(t.starved),
+		P50: t.times.Total.Quantile(0.5), P99: t.times.Total.Quantile(0.99),
+		Queue: t.times.Queue.Mean(), Convert: t.times.Convert.Mean(), Handoff: t.times.Handoff.Mean(), Compute: t.times.Compute.Mean(),
+		HandoffP50: t.times.Handoff.Quantile(0.5), HandoffP99: t.times.Handoff.Quantile(0.99),
+		Times: t.times, Restarts: st.Restarts, State: st.State,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // frame; during a stage the capsules' goroutines only read nodes.
 type walk struct {
 	session *Session
+	route   *route
 	ticket  uint64 // 0, 1, 2… of the frames admitted
 	frame   core.Frame
 	picture Picture
@@ -33,8 +34,8 @@ type outcome struct {
 
 // through runs the stages in order. It passes every turnstile of the route, also when ctx has
 // ended, because frames behind this one wait there.
-func (w *walk) through(ctx context.Context, r *route) {
-	for _, stage := range r.stages {
+func (w *walk) through(ctx context.Context) {
+	for _, stage := range w.route.stages {
 		w.apply(w.stage(ctx, stage))
 	}
 }
@@ -58,19 +59,23 @@ func (w *walk) stage(ctx context.Context, stage []*station) []outcome {
 	return out
 }
 
-// visit calls one station, at its turn if it is stateful.
+// visit calls one station, at its turn if it is stateful. One that is only gated decides in
+// frame order and then works side by side.
 func (w *walk) visit(ctx context.Context, st *station) outcome {
 	o := outcome{station: st}
 	arrived := time.Now()
-	if st.gate != nil {
-		defer st.gate.leave(w.ticket)
-		if o.err = st.gate.enter(ctx, w.ticket); o.err != nil {
+	if st.turns != nil {
+		defer st.turns.leave(w.ticket)
+		if o.err = st.turns.enter(ctx, w.ticket); o.err != nil {
 			return o
 		}
 	}
-	if w.ticket%uint64(st.everyN) != 0 {
-		st.tally.count(&st.tally.skipped, 1)
+	if why := w.skips(st); why != "" {
+		st.tally.skip(why)
 		return o
+	}
+	if st.turns != nil && !st.decl.Stateful {
+		st.turns.leave(w.ticket)
 	}
 	if st.decl.Input.Size != core.SizeNone {
 		var lacks map[string]int
