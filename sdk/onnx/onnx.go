@@ -98,13 +98,16 @@ type shared struct {
 	path     string
 	provider string // really used
 	session  *session
-	batcher  *sdk.Batcher[[]*tensor.Dense, []*tensor.Dense] // nil: the model takes one at a time
-	slots    chan struct{}                                  // runs side by side
-	service  atomic.Int64                                   // nanoseconds of a run, smoothed
-	batched  atomic.Int64                                   // mean size of a batch, in 1/1000
+	batchers []*batcher    // one for each run side by side; none: the model takes one at a time
+	turn     atomic.Uint64 // counts inputs, to spread them over the batchers
+	slots    chan struct{} // runs side by side
+	service  atomic.Int64  // nanoseconds of a run, smoothed
+	batched  atomic.Int64  // mean size of a batch, in 1/1000
 	key      string
 	users    int // under loading
 }
+
+type batcher = sdk.Batcher[[]*tensor.Dense, []*tensor.Dense]
 
 var (
 	loading sync.Mutex
@@ -180,11 +183,14 @@ func load(path string, cfg Config) (*shared, error) {
 		return nil, err
 	}
 	if cfg.MaxBatch > 1 && se.takesBatches() {
-		s.batcher = sdk.NewBatcher(cfg.MaxBatch, s.runBatch)
-		s.batcher.Gather(s.window)
+		for range cap(s.slots) {
+			b := sdk.NewBatcher(cfg.MaxBatch, s.runBatch)
+			b.Gather(s.window)
+			s.batchers = append(s.batchers, b)
+		}
 	}
 	cfg.Log.Info("model loaded", "file", path, "provider", provider, "asked", cfg.Provider, "threads", cfg.Threads,
-		"batches", s.batcher != nil, "library", library, "took", time.Since(started).Round(time.Millisecond))
+		"batches", len(s.batchers) > 0, "library", library, "took", time.Since(started).Round(time.Millisecond))
 	return s, nil
 }
 
@@ -212,7 +218,7 @@ func (m *Model) Path() string { return m.path }
 func (m *Model) Provider() string { return m.provider }
 
 // Batches says whether Infer runs several inputs together.
-func (m *Model) Batches() bool { return m.batcher != nil }
+func (m *Model) Batches() bool { return len(m.batchers) > 0 }
 
 // Input gives the i-th input, as the file has it; -1 stands for an axis of any size.
 func (m *Model) Input(i int) Port { return m.session.inputs[m.inputs[i]] }
@@ -241,8 +247,8 @@ func (m *Model) Close() error {
 // release unloads the model; loading is locked.
 func (s *shared) release() {
 	delete(loaded, s.key)
-	if s.batcher != nil {
-		_ = s.batcher.Close()
+	for _, b := range s.batchers {
+		_ = b.Close()
 	}
 	s.session.close()
 }

@@ -48,7 +48,7 @@ func (m *Model) RunNamed(ctx context.Context, in map[string]*tensor.Dense) (map[
 // Infer is Run for one input of a batch: the first axis of every tensor is 1. Where the model
 // takes batches, inputs that arrive close together, from whatever stream or node, run together.
 func (m *Model) Infer(ctx context.Context, in ...*tensor.Dense) ([]*tensor.Dense, error) {
-	if m.batcher == nil {
+	if len(m.batchers) == 0 {
 		return m.Run(ctx, in...)
 	}
 	ordered, err := m.order(in)
@@ -63,7 +63,7 @@ func (m *Model) Infer(ctx context.Context, in ...*tensor.Dense) ([]*tensor.Dense
 			return nil, m.fault("input %s: the first axis of %v is not 1", m.session.inputs[i], d.Shape())
 		}
 	}
-	out, err := m.batcher.Do(ctx, ordered)
+	out, err := m.batchers[m.turn.Add(1)%uint64(len(m.batchers))].Do(ctx, ordered)
 	if err != nil {
 		return nil, err
 	}
