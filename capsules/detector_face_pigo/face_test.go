@@ -161,6 +161,9 @@ func TestCountsOfPhotos(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := openDetector(t, nil)
+	if cliptest.Every > 1 {
+		rows = rows[:3]
+	}
 	for _, row := range rows[1:] {
 		want, _ := strconv.Atoi(row[1])
 		if want > 2 {
@@ -297,6 +300,9 @@ func TestClips(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no clips: %v", err)
 	}
+	if cliptest.Every > 1 {
+		paths = paths[:3]
+	}
 	var frames, hits, extra int
 	var spent time.Duration
 	for _, path := range paths {
@@ -340,6 +346,9 @@ func TestClips(t *testing.T) {
 }
 
 func TestSeveralPeople(t *testing.T) {
+	if cliptest.Every > 1 {
+		t.Skip("too few frames under the race detector to say anything")
+	}
 	for _, c := range []struct {
 		name string
 		most int     // faces in a frame
@@ -351,9 +360,6 @@ func TestSeveralPeople(t *testing.T) {
 		clip, p := cliptest.Open(t, cliptest.Data(t, "videos", "faces", c.name)), openDetector(t, nil)
 		frames, faces, most := 0, 0, 0
 		for clip.Next() {
-			if clip.Info().Seq%cliptest.Every != 0 {
-				continue
-			}
 			n := len(process(t, p, clip.Frame(core.GRAY8, 0)))
 			frames, faces, most = frames+1, faces+n, max(most, n)
 		}

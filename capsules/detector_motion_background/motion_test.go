@@ -69,7 +69,7 @@ func process(t testing.TB, m *motion, f *sdk.Frame) []*sdk.Node {
 }
 
 func TestMovingSquareIsFoundAtAnyRate(t *testing.T) {
-	for _, fps := range []float64{5, 12.5, 30} {
+	for _, fps := range []float64{5, 12.5, 30}[:max(1, 3/cliptest.Every)] {
 		m, s := openWith(t, nil), newScene()
 		hits, looked := 0, 0
 		for pts := 0.0; pts < 6; pts += 1 / fps {
@@ -104,7 +104,7 @@ func TestNothingMovesNothingIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, s := openWith(t, nil), newScene()
-			for i := range 240 {
+			for i := 0; i < 240; i += cliptest.Every {
 				pts := float64(i) / 30
 				s.light = light(pts)
 				if nodes := process(t, m, frame(t, s.paint(image.Rectangle{}, 0), pts)); len(nodes) > 0 {
@@ -125,7 +125,7 @@ func TestWhatStopsBecomesUsual(t *testing.T) {
 		return len(process(t, m, frame(t, s.paint(square, 200), pts))) > 0
 	}
 	at := map[int]bool{}
-	for i := range 10 * 50 {
+	for i := range 10 * 50 { // 50 s at 10 frames a second
 		at[i] = found(float64(i) / 10)
 	}
 	if !at[105] || !at[120] || at[495] {
@@ -239,6 +239,9 @@ func TestClips(t *testing.T) {
 				path = cliptest.Data(t, "videos", path)
 			} else if _, err := os.Stat(path); err != nil {
 				t.Skipf("Debian's opencv-doc is not installed: %v", err)
+			}
+			if cliptest.Every > 1 {
+				t.Skip("too slow under the race detector")
 			}
 			frames, with, tracks, perFrame := follow(t, path, 300)
 			long := 0

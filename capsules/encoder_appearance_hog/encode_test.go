@@ -165,6 +165,9 @@ func sightings(t *testing.T, step, most int) (all []sighting, each time.Duration
 }
 
 func TestPersonsOfAStreetAreRecognised(t *testing.T) {
+	if cliptest.Every > 1 {
+		t.Skip("too slow under the race detector")
+	}
 	all, each := sightings(t, 15, 600)
 	var same, other []float64
 	right, asked := 0, 0
