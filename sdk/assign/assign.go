@@ -13,6 +13,7 @@ type Solver struct {
 	of, from    []int     // row of a column; column before it on that way
 	done        []bool
 	turned      []float64
+	capped      []float64
 	pairs       []Pair
 }
 
@@ -44,7 +45,8 @@ func (s *Solver) Solve(cost []float64, rows, cols int) []Pair {
 // Within gives the pairs that cost less than limit, chosen so that pairs and limit for each
 // row (or column) left alone add up to the least. It is Solve with a choice to stay alone.
 func (s *Solver) Within(cost []float64, rows, cols int, limit float64) []Pair {
-	capped := make([]float64, rows*cols)
+	s.capped = grow(s.capped, rows*cols)
+	capped := s.capped
 	for i, c := range cost[:rows*cols] {
 		capped[i] = limit
 		if c < limit {

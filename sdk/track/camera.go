@@ -14,13 +14,18 @@ const fewest = 4
 // expected to the detections that overlap them.
 func (t *Tracker) steady(detections []Detection, high []int) {
 	var dx, dy []float64
+	t.grown = t.grown[:0]
+	for _, d := range high {
+		t.grown = append(t.grown, grown(detections[d].Box, 0.2))
+	}
 	for _, o := range t.tracks {
 		if !o.confirmed || !o.fresh {
 			continue
 		}
 		best, overlap := -1, 0.0
-		for _, d := range high {
-			if v := IoU(grown(o.box, 0.2), grown(detections[d].Box, 0.2)); v > overlap && detections[d].Class == o.class {
+		box := grown(o.box, 0.2)
+		for i, d := range high {
+			if v := IoU(box, t.grown[i]); v > overlap && detections[d].Class == o.class {
 				best, overlap = d, v
 			}
 		}

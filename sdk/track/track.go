@@ -67,6 +67,7 @@ type Tracker struct {
 	begun  bool
 	solver assign.Solver
 	cost   []float64
+	grown  []core.Box // the detections that are being matched
 	ids    []core.TrackID
 }
 
@@ -164,9 +165,19 @@ func (t *Tracker) match(detections []Detection, tracks []*one, chosen []int, lea
 		return tracks, chosen
 	}
 	t.cost = t.cost[:0]
+	t.grown = t.grown[:0]
+	for _, d := range chosen {
+		t.grown = append(t.grown, grown(detections[d].Box, t.config.Buffer))
+	}
 	for _, o := range tracks {
-		for _, d := range chosen {
-			t.cost = append(t.cost, t.distance(o, detections[d]))
+		box := grown(o.box, t.config.Buffer)
+		for i, d := range chosen {
+			overlap := IoU(box, t.grown[i])
+			if overlap == 0 || (o.class != detections[d].Class && !t.config.ClassAgnostic) {
+				t.cost = append(t.cost, never)
+				continue
+			}
+			t.cost = append(t.cost, 1-overlap)
 		}
 	}
 	takenTracks, taken := make([]bool, len(tracks)), make([]bool, len(chosen))
@@ -191,17 +202,8 @@ func (t *Tracker) match(detections []Detection, tracks []*one, chosen []int, lea
 	return restTracks, rest
 }
 
-// distance is 1 - overlap, and 2 where they can never be one.
-func (t *Tracker) distance(o *one, d Detection) float64 {
-	if o.class != d.Class && !t.config.ClassAgnostic {
-		return 2
-	}
-	overlap := IoU(grown(o.box, t.config.Buffer), grown(d.Box, t.config.Buffer))
-	if overlap == 0 {
-		return 2
-	}
-	return 1 - overlap
-}
+// never is the cost of what can not be one.
+const never = 2
 
 // grown gives the box with the share of its size added on each side.
 func grown(b core.Box, share float64) core.Box {
