@@ -89,6 +89,7 @@ type chain struct {
 	encoders []encoder
 	active   []string
 	everyN   map[string]int
+	gates    map[string]core.Gate
 }
 
 // findChain plans the engine's capsules and keeps what encodes nodes of the class.
@@ -132,9 +133,10 @@ func findChain(r runner, class string) (chain, error) {
 	return c, nil
 }
 
-// feed adds everything that the encoders wait for, and has it run on every frame.
+// feed adds everything that the encoders wait for, and has it run on every frame and without
+// a gate: on a photo nothing moves.
 func (c *chain) feed(p *plan.Plan) {
-	c.everyN = map[string]int{}
+	c.everyN, c.gates = map[string]int{}, map[string]core.Gate{}
 	var open []string
 	for _, e := range c.encoders {
 		open = append(open, e.name)
@@ -145,7 +147,7 @@ func (c *chain) feed(p *plan.Plan) {
 		if _, ok := c.everyN[name]; ok {
 			continue
 		}
-		c.everyN[name] = 1
+		c.everyN[name], c.gates[name] = 1, core.Gate{}
 		c.active = append(c.active, name)
 		for _, e := range p.Edges {
 			if e.To == name {
@@ -214,7 +216,7 @@ func (e *enrolment) run(ctx context.Context, id core.StreamID, path string) ([]*
 	defer cancel()
 	session, err := e.runner.Open(ctx, pipeline.Job{
 		Source: pipeline.Source{Stream: id, URL: path},
-		Active: e.chain.active, EveryN: e.chain.everyN, Window: 1,
+		Active: e.chain.active, EveryN: e.chain.everyN, Gates: e.chain.gates, Window: 1,
 	})
 	if err != nil {
 		return nil, nil, err
