@@ -40,12 +40,15 @@ func Cache() string {
 	return filepath.Join(dir, "capstan")
 }
 
-// ModelFolders gives the folders in which models are looked for, first to last: those of
-// $CAPSTAN_MODELS, those of the running program and its models folder, and the cache's. They
-// need not exist.
-func ModelFolders() []string {
+// ModelFolders gives the folders in which the running program looks for models; see Folders.
+func ModelFolders() []string { return Folders(programFolder()) }
+
+// Folders gives the folders in which a capsule whose program lies in dir looks for models, first
+// to last: those of $CAPSTAN_MODELS, models beside the program, its own folder, and the cache's.
+// They need not exist.
+func Folders(dir string) []string {
 	folders := split(os.Getenv(ModelsEnv))
-	if dir := programFolder(); dir != "" {
+	if dir != "" {
 		folders = append(folders, filepath.Join(dir, "models"), dir)
 	}
 	if dir := Cache(); dir != "" {
