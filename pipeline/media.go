@@ -18,6 +18,10 @@ type Source struct {
 	Start    time.Duration // files: begin here
 	Duration time.Duration // files and test pictures: play this much; 0: to the end
 	Realtime bool          // files: at their own speed, dropping like a camera
+
+	// KeyframesOnly has the decoder see only frames that stand for themselves. The others are
+	// counted as Skipped.
+	KeyframesOnly bool
 }
 
 // Media opens sources. pipeline/gstreamer is the real one, pipeline/pipelinetest a scripted one.
@@ -45,6 +49,7 @@ type MediaStats struct {
 	Converted uint64
 	Dropped   uint64 // live: replaced by a newer one before Next took them
 	NoSlot    uint64 // dropped, because no slot of the arena was free
+	Skipped   uint64 // not decoded, because only key frames were asked for; no loss
 	Converts  uint64 // pictures made by View
 	// ConvertTime is the time that View took for them.
 	ConvertTime time.Duration

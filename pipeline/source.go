@@ -297,7 +297,7 @@ func (s *source) stats() MediaStats {
 func addMedia(a, b MediaStats) MediaStats {
 	return MediaStats{
 		Frames: a.Frames + b.Frames, InArena: a.InArena + b.InArena, Copied: a.Copied + b.Copied, Dropped: a.Dropped + b.Dropped,
-		NoSlot: a.NoSlot + b.NoSlot, Converts: a.Converts + b.Converts, ConvertTime: a.ConvertTime + b.ConvertTime,
+		NoSlot: a.NoSlot + b.NoSlot, Skipped: a.Skipped + b.Skipped, Converted: a.Converted + b.Converted, Converts: a.Converts + b.Converts, ConvertTime: a.ConvertTime + b.ConvertTime,
 	}
 }
 

@@ -182,6 +182,7 @@ type jsonSummary struct {
 			Calls, Restarts, Retries int
 			Violations               int
 			Failures, Starved        map[string]int
+			Skipped                  map[string]uint64
 		}
 	}
 }
@@ -422,7 +423,7 @@ func TestUsage(t *testing.T) {
 		{"no such capsule folder", []string{"run", test, "--capsules", filepath.Join(dir, "none")}, 1, "none"},
 		{"results that cannot be written", []string{"run", test, "--json", filepath.Join(dir, "no", "such", "folder.jsonl")}, 1, "folder.jsonl"},
 		{"overlay that cannot be written", []string{"run", test, "--overlay", filepath.Join(dir, "no", "such", "o.mp4")}, 1, "o.mp4"},
-		{"replay without a file", []string{"run", test, "--only", "detector_replay"}, 1, "path"},
+		{"replay without a file", []string{"run", test, "--only", "detector_replay", "--option", "detector_replay.path=nowhere.txt"}, 1, "path"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

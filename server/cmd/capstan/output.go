@@ -77,6 +77,7 @@ type mediaSummary struct {
 	InArena uint64 `json:"in_arena"`
 	Copied  uint64 `json:"copied"`
 	Made    uint64 `json:"pictures_made"`
+	Skipped uint64 `json:"not_decoded"`
 }
 
 type capsuleSummary struct {
@@ -95,6 +96,7 @@ type capsuleSummary struct {
 	Conflicts  uint64            `json:"conflicts"`
 	Failures   map[string]uint64 `json:"failures"`
 	Starved    map[string]uint64 `json:"starved"`
+	Skipped    map[string]uint64 `json:"skipped"`
 }
 
 // seconds prints a time span as a number of seconds without an exponent.

@@ -71,7 +71,7 @@ func TestJSONLinesAreAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := plan.Make([]plan.Capsule{
-		{Name: "a", Input: core.Description{Size: core.SizeNone}, Output: core.Description{Size: core.SizeAll, Detections: []string{"x"}}},
+		{Name: "a", Gate: "smoke", Input: core.Description{Size: core.SizeNone}, Output: core.Description{Size: core.SizeAll, Detections: []string{"x"}}},
 		{Name: "b", Input: core.Description{Size: core.SizeAll, Detections: []string{"x"}, ExtraData: []string{"k"}}, Output: core.Description{Size: core.SizeAll, Tracked: true}},
 		{Name: "c", Input: core.Description{Size: core.SizeAll, Detections: []string{"y"}}, Output: core.Description{Size: core.SizeAll, Tracked: true}},
 	})
@@ -79,7 +79,7 @@ func TestJSONLinesAreAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	stats := pipeline.SessionStats{Frames: 1, Drops: map[string]uint64{}, Elapsed: time.Second, Capsules: []pipeline.CapsuleReport{{
-		Name: "a", Failures: map[string]uint64{"capsule exited": 1}, Starved: map[string]uint64{},
+		Name: "a", Failures: map[string]uint64{"capsule exited": 1}, Starved: map[string]uint64{}, Skipped: map[string]uint64{pipeline.SkipGate: 3},
 	}}}
 	err = errors.Join(
 		out.Header(header{Capstan: "v1", Source: "x", Width: 1, Height: 1, Plan: p}), out.Frame(fullResult()), out.Frame(&pipeline.Result{Frame: core.Frame{Seq: 2}}),

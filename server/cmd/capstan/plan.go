@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type planFlags struct {
 	active  []string
 	chosen  bool // --active was given, if only with nothing
 	options []string
+	gates   []string
 	format  string
 }
 
@@ -54,6 +56,7 @@ Exit status: 0 done, 1 failed (a manifest is broken), 2 wrong usage.`,
 	fl.StringArrayVar(&f.catalog, "catalog", nil, "`DIR_OR_FILE` with manifests, repeatable (default: capsules beside the program, or $CAPSTAN_CAPSULES)")
 	fl.StringSliceVar(&f.active, "active", nil, "use these capsules only: `a,b`")
 	fl.StringArrayVar(&f.options, "option", nil, "set an option that descriptions follow from, repeatable: `capsule.name=value`")
+	fl.StringArrayVar(&f.gates, "gate", nil, gateUsage)
 	fl.StringVar(&f.format, "format", "text", "text, json, mermaid or dot")
 	return cmd
 }
@@ -98,11 +101,18 @@ func showPlan(w io.Writer, f planFlags) error {
 	if err != nil {
 		return err
 	}
+	gates, err := parseGates(f.gates)
+	if err != nil {
+		return err
+	}
+	if err := checkNames("--gate", entries, slices.Sorted(maps.Keys(gates)), paths); err != nil {
+		return err
+	}
 	active, idle, onDemand, err := divide(entries, f, options)
 	if err != nil {
 		return err
 	}
-	p, err := plan.Make(active, idle...)
+	p, err := plan.Make(gated(active, gates), idle...)
 	if err != nil {
 		return err
 	}

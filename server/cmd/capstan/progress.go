@@ -28,8 +28,11 @@ const progressPause = 5 * time.Second
 
 func startProgress(f runFlags, info pipeline.MediaInfo, w *os.File) *progress {
 	p := &progress{began: time.Now(), said: time.Now(), total: info.Frames}
-	if f.every > 1 {
-		p.total = (p.total + f.every - 1) / f.every
+	if f.effort.every > 1 {
+		p.total = (p.total + f.effort.every - 1) / f.effort.every
+	}
+	if f.effort.keyframes {
+		p.total = 0 // not known
 	}
 	if f.quiet {
 		return p

@@ -31,7 +31,7 @@ func summarise(s pipeline.SessionStats, promised int, err error) summary {
 	b := summaryBody{
 		Status: "done", Frames: s.Frames, Promised: promised, Detections: s.Nodes, Elapsed: seconds(s.Elapsed), Played: seconds(s.PTS), Drops: s.Drops,
 		FPS:      perSecond(s.Frames, s.Elapsed),
-		Media:    mediaSummary{Frames: s.Media.Frames, InArena: s.Media.InArena, Copied: s.Media.Copied, Made: s.Media.Converts},
+		Media:    mediaSummary{Frames: s.Media.Frames, InArena: s.Media.InArena, Copied: s.Media.Copied, Made: s.Media.Converts, Skipped: s.Media.Skipped},
 		Capsules: []capsuleSummary{},
 	}
 	if errors.Is(err, errInterrupted) {
@@ -43,7 +43,7 @@ func summarise(s pipeline.SessionStats, promised int, err error) summary {
 		b.Capsules = append(b.Capsules, capsuleSummary{
 			Name: c.Name, Calls: c.Calls, Nodes: c.Nodes, P50: milliseconds(c.P50), P99: milliseconds(c.P99),
 			Queue: milliseconds(c.Queue), Convert: milliseconds(c.Convert), Handoff: milliseconds(c.Handoff), Compute: milliseconds(c.Compute),
-			Restarts: c.Restarts, Retries: c.Retries, Violations: c.Violations, Conflicts: c.Conflicts, Failures: c.Failures, Starved: c.Starved,
+			Restarts: c.Restarts, Retries: c.Retries, Violations: c.Violations, Conflicts: c.Conflicts, Failures: c.Failures, Starved: c.Starved, Skipped: c.Skipped,
 		})
 	}
 	return summary{b}
@@ -69,8 +69,14 @@ func printTable(w io.Writer, s pipeline.SessionStats, p *plan.Plan) {
 		fmt.Fprintf(w, ", %.1f times real time", played.Seconds()/s.Elapsed.Seconds())
 	}
 	fmt.Fprintf(w, "; %d detections; %d frames dropped\n", s.Nodes, framesDropped(s.Drops))
+	if s.Media.Skipped > 0 {
+		fmt.Fprintf(w, "%d frames not decoded, because they are no key frames\n", s.Media.Skipped)
+	}
 	for _, c := range s.Capsules {
 		printTroubles(w, c)
+	}
+	for _, u := range p.Ungated {
+		fmt.Fprintf(w, "%s ran on every frame, because nobody gives %s to open its gate\n", u.Capsule, u.Class)
 	}
 	for _, b := range p.Blocked {
 		fmt.Fprintf(w, "%s was not used: %s\n", b.Capsule, b.Reason)
@@ -90,7 +96,7 @@ func total(m map[string]uint64) uint64 {
 	return n
 }
 
-// printTroubles says what went wrong with a capsule, if anything.
+// printTroubles says what went wrong with a capsule, and what it was spared, if anything.
 func printTroubles(w io.Writer, c pipeline.CapsuleReport) {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(c.Failures)) {
@@ -104,6 +110,9 @@ func printTroubles(w io.Writer, c pipeline.CapsuleReport) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Starved)) {
 		list = append(list, fmt.Sprintf("%d nodes not taken, for want of %s", c.Starved[k], k))
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Skipped)) {
+		list = append(list, fmt.Sprintf("%d frames skipped by its %s", c.Skipped[k], k))
 	}
 	if c.State == pipeline.CapsuleBroken {
 		list = append(list, "left out after it died too often")

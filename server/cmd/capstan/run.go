@@ -26,7 +26,7 @@ type runFlags struct {
 	only     []string
 	without  []string
 	options  []string
-	every    int
+	effort   effortFlags
 	start    time.Duration
 	duration time.Duration
 	realtime bool
@@ -54,6 +54,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
   capstan run video.mp4 --json results.jsonl --overlay boxes.mp4
   capstan run rtsp://user:password@camera.local/stream --only detector_face_pigo,tracker_bytetrack --json -
   capstan run video.mp4 --option detector_face_pigo.min_size=40 --every 3
+  capstan run video.mp4 --gate detector_face_pigo=motion,hold=2s,every=10s
   capstan run 'test://?pattern=ball&frames=300' --option detector_replay.path=det.txt --format mot`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -69,7 +70,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	fl.StringSliceVar(&f.only, "only", nil, "use these capsules only: `a,b`")
 	fl.StringSliceVar(&f.without, "without", nil, "use all capsules but these: `a,b`")
 	fl.StringArrayVar(&f.options, "option", nil, "set an option of a capsule, repeatable: `capsule.name=value`")
-	fl.IntVar(&f.every, "every", 1, "process every `N`-th frame only")
+	f.effort.add(fl)
 	fl.DurationVar(&f.start, "start", 0, "begin so far into a file")
 	fl.DurationVar(&f.duration, "duration", 0, "play so much only (default: to the end)")
 	fl.BoolVar(&f.realtime, "realtime", false, "play a file at its own speed and drop late frames, like a camera")
@@ -88,8 +89,8 @@ func (f *runFlags) check() error {
 	switch {
 	case f.format != "" && f.format != "jsonl" && f.format != "mot":
 		return usageError{fmt.Errorf("--format %q is not one of jsonl, mot", f.format)}
-	case f.every < 1:
-		return usageError{fmt.Errorf("--every %d: want 1 or more", f.every)}
+	case f.effort.every < 1:
+		return usageError{fmt.Errorf("--every %d: want 1 or more", f.effort.every)}
 	case f.start < 0 || f.duration < 0 || f.giveUp < 0:
 		return usageError{errors.New("--start, --duration and --give-up cannot be below zero")}
 	case len(f.only) > 0 && len(f.without) > 0:
@@ -120,6 +121,13 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	job := pipeline.Job{
+		Source:    pipeline.Source{Stream: "run", URL: source, Start: f.start, Duration: f.duration, Realtime: f.realtime},
+		Reconnect: pipeline.Reconnect{GiveUp: f.giveUp},
+	}
+	if err := f.effort.apply(&job, namesOf(chosen)); err != nil {
+		return err
+	}
 	h := host.New(host.Config{Log: log, Copy: f.copying})
 	defer h.Close()
 	engine := pipeline.New(media, log)
@@ -127,11 +135,7 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err := launch(ctx, h, engine, chosen); err != nil {
 		return interruptedOr(ctx, err)
 	}
-	session, err := engine.Open(ctx, pipeline.Job{
-		Source:    pipeline.Source{Stream: "run", URL: source, Start: f.start, Duration: f.duration, Realtime: f.realtime},
-		Every:     f.every,
-		Reconnect: pipeline.Reconnect{GiveUp: f.giveUp},
-	})
+	session, err := engine.Open(ctx, job)
 	if err != nil {
 		return interruptedOr(ctx, err)
 	}
@@ -151,6 +155,14 @@ func interruptedOr(ctx context.Context, err error) error {
 type chosen struct {
 	entry  catalog.Entry
 	values map[string]any
+}
+
+func namesOf(list []chosen) []string {
+	names := make([]string, 0, len(list))
+	for _, c := range list {
+		names = append(names, c.entry.Declaration.Name)
+	}
+	return names
 }
 
 // chooseCapsules reads the manifests and gives the capsules that the flags ask for and the
