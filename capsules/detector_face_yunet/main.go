@@ -17,7 +17,7 @@ var model = sdk.Model{
 	File:    "yunet_n_dynamic.onnx",
 	URL:     "https://github.com/ShiqiYu/libfacedetection.train/raw/0047ac2/onnx/yunet_n_dynamic.onnx",
 	SHA256:  "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
-	Licence: "Apache-2.0 (LICENSE; a badge of its README says BSD)",
+	Licence: "Apache-2.0; a badge of its README says BSD",
 	Source:  "ShiqiYu/libfacedetection.train@0047ac2",
 }
 

@@ -190,6 +190,9 @@ func fetchFault(ctx context.Context, w Wanted, err error) error {
 		}
 		err = cause
 	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the URL is named already
+	}
 	f := core.Faultf(core.SourceOpen, "models", w.File, "fetching %s: %w", w.URL, err)
 	f.Hint = "try again: what has come is kept; or put the file into a folder of CAPSTAN_MODELS yourself"
 	return f

@@ -63,5 +63,10 @@ func keep(found []Found, f Found, threshold float64) []Found {
 	if f.Score < threshold || !finite(f.Score) || !finite(f.Box.X1+f.Box.Y1+f.Box.X2+f.Box.Y2) {
 		return found
 	}
+	for _, p := range f.Points {
+		if !finite(p.X + p.Y) {
+			return found
+		}
+	}
 	return append(found, f)
 }

@@ -35,9 +35,10 @@ func YOLOX(out []float32, w, h, classes int, threshold float64) ([]Found, error)
 
 func cells(w, h, stride int) int { return (w / stride) * (h / stride) }
 
+// largest passes over what is no number, unless there is nothing else.
 func largest(v []float32) (at int, best float32) {
 	for i, x := range v {
-		if i == 0 || x > best {
+		if i == 0 || x > best || best != best {
 			at, best = i, x
 		}
 	}

@@ -36,6 +36,8 @@ type Input struct {
 	values [3][256]float32 // of each channel, by pixel value
 	data   []float32
 	raster raster
+
+	columns, rows []tap
 }
 
 // NewInput makes an input of w by h pixels.
@@ -120,11 +122,70 @@ func (in *Input) sample(f *sdk.Frame, warp Warp) {
 		return
 	}
 	right, bottom := float64(f.Width())-0.5, float64(f.Height())-0.5
+	if warp[1] == 0 && warp[3] == 0 && warp[6] == 0 && warp[7] == 0 && warp[8] == 1 {
+		in.columns = taps(in.columns, in.W, warp[0], warp[2], right, in.raster.x0, kx, in.raster.width)
+		in.rows = taps(in.rows, in.H, warp[4], warp[5], bottom, in.raster.y0, ky, in.raster.height)
+		in.straight()
+		return
+	}
 	for y := range in.H {
 		for x := range in.W {
 			px, py := warp.At(float64(x), float64(y))
 			inside := px >= -0.5 && py >= -0.5 && px < right && py < bottom
 			in.set(x, y, px, py, inside)
+		}
+	}
+}
+
+// tap says which two pixels of the raster make one of the input, and the share of the second;
+// before is below 0 outside the picture.
+type tap struct {
+	before, after int32
+	share         float32
+}
+
+// taps gives those of n pixels of the input that lie factor apart from offset on, along one side
+// of a picture that ends at far.
+func taps(list []tap, n int, factor, offset, far float64, first, k, size int) []tap {
+	list = grown(list, n)
+	for i := range list {
+		at := factor*float64(i) + offset
+		if !(at >= -0.5 && at < far) {
+			list[i] = tap{before: -1}
+			continue
+		}
+		at = (at - float64(first) - float64(k-1)/2) / float64(k)
+		whole := math.Floor(at)
+		list[i] = tap{int32(max(0, min(int(whole), size-1))), int32(max(0, min(int(whole)+1, size-1))), float32(at - whole)}
+	}
+	return list
+}
+
+// straight fills the input through columns and rows.
+func (in *Input) straight() {
+	r, g, b := in.channels()
+	width := 3 * in.raster.width
+	for i, c := range [3]int{r, g, b} {
+		v, pad := &in.values[c], in.values[c][in.norm.Pad]
+		for y, row := range in.rows {
+			out := in.data[(c*in.H+y)*in.W:][:in.W]
+			if row.before < 0 {
+				for x := range out {
+					out[x] = pad
+				}
+				continue
+			}
+			up, down := in.raster.pix[int(row.before)*width+i:], in.raster.pix[int(row.after)*width+i:]
+			for x, t := range in.columns {
+				if t.before < 0 {
+					out[x] = pad
+					continue
+				}
+				a, z := v[up[3*t.before]], v[down[3*t.before]]
+				a += (v[up[3*t.after]] - a) * t.share
+				z += (v[down[3*t.after]] - z) * t.share
+				out[x] = a + (z-a)*row.share
+			}
 		}
 	}
 }

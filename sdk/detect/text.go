@@ -44,7 +44,10 @@ func top(logits []float32) (at int, p float64) {
 	for _, v := range logits {
 		sum += math.Exp(float64(v - best))
 	}
-	return at, -math.Log(sum)
+	if p = -math.Log(sum); math.IsNaN(p) {
+		p = math.Inf(-1)
+	}
+	return at, p
 }
 
 // Softmax gives the place of the largest logit and its probability.
