@@ -18,11 +18,12 @@ var capsule = sdk.Capsule{
 	Description: "Plays detections again from a MOTChallenge det.txt or from the results of an earlier run.",
 	Gives:       sdk.Description{Size: sdk.All, Detections: []string{"${class}"}, ExtraData: []string{"confidence"}},
 	Options: []sdk.Option{
-		sdk.Text("path", "", "The file: MOTChallenge lines, or JSON lines as capstan run --json writes them. Empty: no detections."),
+		sdk.Text("path", "", "The file: MOTChallenge lines, or JSON lines as capstan run --json writes them. It has to be given."),
 		sdk.Text("class", "person", "Class of the nodes; of JSON lines only nodes of this class are played."),
 		sdk.Bool("keep_tracks", false, "Play the tracks of JSON lines too, instead of leaving them to a tracker."),
 	},
-	Open: open,
+	OnDemand: true,
+	Open:     open,
 }
 
 func main() { sdk.Serve(capsule) }
@@ -34,7 +35,7 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	}
 	path := s.Options.Text("path")
 	if path == "" {
-		return p, nil
+		return nil, errors.New("option path: is empty; name the file to play, for example --option detector_replay.path=det.txt")
 	}
 	file, err := os.Open(path)
 	if err != nil {
