@@ -20,21 +20,24 @@ type Gallery struct {
 	people  []core.Identity // by name; IDs count from 1
 	shelves map[core.EncoderID]*shelf
 
-	looked, named, refused atomic.Uint64
+	looked, named, refused, carried atomic.Uint64
 }
 
 // shelf has the encodings of one encoder.
 type shelf struct {
 	index     *match.Index
+	metric    core.Metric
 	threshold float64
-	person    map[match.ID]int // the place in people
+	person    map[match.ID]int   // the place in people
+	photos    map[int][]match.ID // the inverse of person
 }
 
 // Stats counts since the gallery was made.
 type Stats struct {
 	Looked  uint64 // nodes with an encoding of an encoder that the gallery knows
-	Named   uint64 // of these, the ones that got an identity
+	Named   uint64 // of these, the ones near enough to a photo
 	Refused uint64 // of these, the ones whose encoding cannot be compared
+	Carried uint64 // further nodes that a Follower named, because of their track
 }
 
 // People gives everybody in the gallery, by name. The list is not to be changed.
@@ -42,7 +45,7 @@ func (g *Gallery) People() []core.Identity { return g.people }
 
 // Stats gives the counts.
 func (g *Gallery) Stats() Stats {
-	return Stats{Looked: g.looked.Load(), Named: g.named.Load(), Refused: g.refused.Load()}
+	return Stats{Looked: g.looked.Load(), Named: g.named.Load(), Refused: g.refused.Load(), Carried: g.carried.Load()}
 }
 
 // Recognise names the nodes, and their children, whose encoding is at most the encoder's
@@ -54,7 +57,12 @@ func (g *Gallery) Recognise(nodes []*core.Node) int {
 	g.collect(nodes, byEncoder)
 	named := 0
 	for id, list := range byEncoder {
-		named += g.recognise(g.shelves[id], list)
+		for i, found := range g.lookUp(g.shelves[id], list) {
+			if len(found) > 0 {
+				g.name(list[i], g.shelves[id].person[found[0].ID], found[0].Distance)
+				named++
+			}
+		}
 	}
 	g.named.Add(uint64(named))
 	return named
@@ -71,30 +79,19 @@ func (g *Gallery) collect(nodes []*core.Node, into map[core.EncoderID][]*core.No
 	}
 }
 
-func (g *Gallery) recognise(s *shelf, nodes []*core.Node) int {
+// lookUp gives at most one photo for each node.
+func (g *Gallery) lookUp(s *shelf, nodes []*core.Node) [][]match.Match {
 	queries := make([][]float32, len(nodes))
 	for i, n := range nodes {
 		queries[i] = n.Encoding
 	}
 	answers, err := s.index.NearestBatch(queries, 1, s.threshold)
-	if err != nil {
-		answers = g.oneByOne(s, queries)
+	if err == nil {
+		return answers
 	}
-	named := 0
-	for i, found := range answers {
-		if len(found) > 0 {
-			named += g.name(s, nodes[i], found[0])
-		}
-	}
-	return named
-}
-
-// oneByOne looks encodings up of which some cannot be compared, so that one bad encoding does
-// not cost the others their names.
-func (g *Gallery) oneByOne(s *shelf, queries [][]float32) [][]match.Match {
-	answers := make([][]match.Match, len(queries))
+	// One bad encoding does not cost the others their names.
+	answers = make([][]match.Match, len(queries))
 	for i, q := range queries {
-		var err error
 		if answers[i], err = s.index.Nearest(q, 1, s.threshold); err != nil {
 			g.refused.Add(1)
 		}
@@ -102,12 +99,10 @@ func (g *Gallery) oneByOne(s *shelf, queries [][]float32) [][]match.Match {
 	return answers
 }
 
-func (g *Gallery) name(s *shelf, n *core.Node, m match.Match) int {
-	if err := n.ExtraData.Set(DistanceKey, rounded(m.Distance)); err != nil {
-		return 0 // cannot be: a distance is finite
-	}
-	n.Identity = &g.people[s.person[m.ID]]
-	return 1
+// name gives a node its identity. The distance is finite, so Set does not fail.
+func (g *Gallery) name(n *core.Node, person int, distance float64) {
+	_ = n.ExtraData.Set(DistanceKey, rounded(distance))
+	n.Identity = &g.people[person]
 }
 
 // rounded keeps six digits after the point, which is what float32 encodings are good for.
@@ -126,7 +121,7 @@ func build(encoders []encoder, photos []*sample) (*Gallery, error) {
 		g.people = append(g.people, core.Identity{ID: int64(i + 1), UniqueName: name, Metadata: map[string]any{}})
 	}
 	for _, e := range encoders {
-		s := &shelf{threshold: e.threshold, person: map[match.ID]int{}}
+		s := &shelf{metric: e.metric, threshold: e.threshold, person: map[match.ID]int{}}
 		for i, p := range photos {
 			if p.Encoder != e.id {
 				continue
@@ -143,6 +138,7 @@ func build(encoders []encoder, photos []*sample) (*Gallery, error) {
 			s.person[match.ID(i)], _ = slices.BinarySearch(names, p.Person)
 		}
 		if s.index != nil {
+			s.photos = photosOf(s.person)
 			g.shelves[e.id] = s
 		}
 	}
