@@ -89,7 +89,7 @@ func (c *classifier) Close() error {
 }
 
 // pose is how a head is turned, in degrees: yaw above 0 to the picture's left, pitch above 0 up,
-// roll above 0 leaning to the picture's left.
+// roll above 0 leaning to the picture's right.
 type pose struct {
 	Yaw   float64 `json:"yaw"`
 	Pitch float64 `json:"pitch"`
