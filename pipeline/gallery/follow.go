@@ -56,6 +56,9 @@ func (f *Follower) Recognise(pts core.PTS, nodes []*core.Node) int {
 	return named + carried
 }
 
+// Tracks gives the number of tracks that are remembered.
+func (f *Follower) Tracks() int { return len(f.tracks) }
+
 func (f *Follower) follow(pts core.PTS, nodes []*core.Node) int {
 	carried := 0
 	for _, n := range nodes {

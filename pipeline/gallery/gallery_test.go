@@ -501,3 +501,84 @@ func TestOddEncodingsAreRefused(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// TestTracksKeepTheirNames plays frames of tracks, each step one frame; an encoding of one
+// number n stands for a face n away from anna (0) and bert (10).
+func TestTracksKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	const none = float32(-1e6) // not encoded
+	tests := map[string]struct {
+		encodings []float32
+		step      time.Duration
+		track     core.TrackID
+		want      string // a letter a frame, - for no name
+	}{
+		"turned away":                     {[]float32{0, 0, 0, 1.9, 1.9, 0}, 40 * time.Millisecond, "t", "aaaaaa"},
+		"not encoded in every frame":      {[]float32{0, none, 0, none, 0, none}, 40 * time.Millisecond, "t", "a-a-aa"},
+		"two frames are not enough":       {[]float32{0, 0, 1.9}, 40 * time.Millisecond, "t", "aa-"},
+		"too far away for anna":           {[]float32{0, 0, 0, 2.1, 0}, 40 * time.Millisecond, "t", "aaa-a"},
+		"too long ago":                    {[]float32{0, 0, 0, 1.9, 1.9, 1.9}, 900 * time.Millisecond, "t", "aaaaa-"},
+		"no track":                        {[]float32{0, 0, 0, 1.9}, 40 * time.Millisecond, "", "aaa-"},
+		"another person beats the memory": {[]float32{0, 0, 0, 10, 10}, 40 * time.Millisecond, "t", "aaabb"},
+		"a track of two persons is none":  {[]float32{0, 0, 0, 10, 10, 10, 1.5, 8.5}, 40 * time.Millisecond, "t", "aaabbb--"},
+		"one slip does not matter":        {[]float32{0, 0, 0, 0, 10, 1.5}, 40 * time.Millisecond, "t", "aaaaba"},
+		"a stranger":                      {[]float32{1.9, 1.9, 5, 1.9}, 40 * time.Millisecond, "t", "----"},
+	}
+	w := newWorld(t, map[string]photo{"anna/1": one(0, 0), "bert/1": one(10, 0)})
+	g, _, err := w.enrol(gallery.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range tests {
+		f, got, named := g.Follow(), "", 0
+		for i, e := range test.encodings {
+			n := node("face", e, 0)
+			if e == none {
+				n = &core.Node{Class: "face"}
+			}
+			n.TrackID = test.track
+			// Another track beside it, of nobody, gets no name from it.
+			other := node("face", 500, 0)
+			other.TrackID = "other"
+			parent := &core.Node{Class: "person", Children: []*core.Node{n}}
+			named += f.Recognise(core.PTS(time.Duration(i)*test.step), []*core.Node{parent, other})
+			if other.Identity != nil || parent.Identity != nil {
+				t.Errorf("%s: frame %d: named %v and %v", name, i, other.Identity, parent.Identity)
+			}
+			if n.Identity == nil {
+				got += "-"
+				continue
+			}
+			got += n.Identity.UniqueName[:1]
+			own := float64(min(e, float32(math.Abs(float64(e-10)))))
+			if d, ok := n.ExtraData.Float(gallery.DistanceKey); !ok || e != none && math.Abs(d-own) > 1e-5 {
+				t.Errorf("%s: frame %d: distance %v (%v), want %v", name, i, d, ok, own)
+			}
+		}
+		if got != test.want || named != len(got)-strings.Count(got, "-") {
+			t.Errorf("%s: %s (%d named), want %s", name, got, named, test.want)
+		}
+	}
+	if g.Stats().Carried == 0 {
+		t.Error("nothing was carried")
+	}
+}
+
+// TestFollowersForgetTracks plays many short tracks.
+func TestFollowersForgetTracks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]photo{"anna/1": one(0, 0)})
+	g, _, err := w.enrol(gallery.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := g.Follow()
+	for i := range 5000 {
+		n := node("face", 0, 0)
+		n.TrackID = core.TrackID(fmt.Sprint(i))
+		f.Recognise(core.PTS(time.Duration(i)*40*time.Millisecond), []*core.Node{n})
+	}
+	if n := f.Tracks(); n > 600 {
+		t.Errorf("%d tracks are remembered, of 25 a second", n)
+	}
+}
