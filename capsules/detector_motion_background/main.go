@@ -61,7 +61,7 @@ func (m *motion) Process(_ context.Context, f *sdk.Frame) error {
 	}
 	least := m.minArea * float64(f.Width()*f.Height())
 	gap := int(math.Round(m.merge * float64(max(f.Width(), f.Height()))))
-	for _, r := range joined(regions(m.excess, m.width, m.height), gap) {
+	for _, r := range joined(regions(m.excess, m.width, m.height), gap, least/6) {
 		if float64(r.pixels) < least {
 			continue
 		}

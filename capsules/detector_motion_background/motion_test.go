@@ -186,9 +186,12 @@ func TestJoined(t *testing.T) {
 		{"beyond the gap", []region{at(0, 0, 5, 5), at(8, 0, 12, 5)}, 2},
 		{"one above the other", []region{at(0, 0, 5, 5), at(1, 9, 6, 14)}, 1},
 		{"a chain", []region{at(0, 0, 5, 5), at(14, 0, 19, 5), at(7, 0, 12, 5)}, 1},
+		{"a chain the other way", []region{at(14, 0, 19, 5), at(0, 0, 5, 5), at(30, 0, 35, 5), at(7, 0, 12, 5)}, 2},
+		{"in the corner of two that are one", []region{at(0, 0, 5, 30), at(6, 25, 40, 30), at(30, 0, 35, 10)}, 2},
+		{"a speck between", []region{at(0, 0, 5, 5), {x1: 7, y1: 0, x2: 9, y2: 2, pixels: 4, excess: 9}, at(11, 0, 16, 5)}, 2},
 		{"none", nil, 0},
 	} {
-		if got := joined(c.in, 2); len(got) != c.want {
+		if got := joined(c.in, 2, 5); len(got) != c.want {
 			t.Errorf("%s: %d regions, want %d", c.name, len(got), c.want)
 		}
 	}

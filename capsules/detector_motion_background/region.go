@@ -14,14 +14,14 @@ type region struct {
 	excess         float64 // sum over the pixels
 }
 
-// regions gives the connected regions of the moving pixels. A pixel with fewer than three
-// moving neighbours is noise; gaps of one pixel do not part a region.
+// regions gives the connected regions of the moving pixels. A pixel with fewer than five moving
+// neighbours is noise, or a thin bridge between two things that move.
 func regions(excess []float32, w, h int) []region {
 	solid := make([]bool, w*h)
 	for y := 1; y < h-1; y++ {
 		for x := 1; x < w-1; x++ {
 			i := y*w + x
-			if excess[i] > 0 && neighbours(excess, i, w) >= 3 {
+			if excess[i] > 0 && neighbours(excess, i, w) >= 5 {
 				solid[i] = true
 			}
 		}
@@ -57,11 +57,11 @@ func neighbours(excess []float32, i, w int) (n int) {
 	return n - 1
 }
 
-// spread puts the solid pixels within two pixels of i on the stack and clears them.
+// spread puts the solid pixels beside i on the stack and clears them.
 func spread(stack []int, solid []bool, i, w, h int) []int {
 	x, y := i%w, i/w
-	for ny := max(y-2, 0); ny <= min(y+2, h-1); ny++ {
-		for nx := max(x-2, 0); nx <= min(x+2, w-1); nx++ {
+	for ny := max(y-1, 0); ny <= min(y+1, h-1); ny++ {
+		for nx := max(x-1, 0); nx <= min(x+1, w-1); nx++ {
 			if j := ny*w + nx; solid[j] {
 				solid[j] = false
 				stack = append(stack, j)
@@ -78,32 +78,49 @@ func (r *region) add(x, y int, excess float32) {
 	r.excess += float64(excess)
 }
 
-// joined merges regions whose boxes are at most gap pixels apart, until none are. Something
-// that stands upright (a person whose middle has the colour of the wall) may have gaps twice as
-// high.
-func joined(all []region, gap int) []region {
-	for again := true; again; {
-		again = false
-		for i := 0; i < len(all); i++ {
-			for j := len(all) - 1; j > i; j-- {
-				if !near(all[i], all[j], gap) {
-					continue
+// joined merges the regions of at least some pixels whose boxes are at most gap pixels apart.
+// Something that stands upright (a person whose middle has the colour of the wall) may have gaps
+// twice as high. What is judged are the boxes as they were found: a merged box would swallow
+// whoever stands in a corner of it, and a speck between two persons would make them one.
+func joined(all []region, gap int, some float64) []region {
+	all = slices.DeleteFunc(all, func(r region) bool { return float64(r.pixels) < some })
+	group := make([]int, len(all)) // the lowest index of those that belong together
+	for i := range all {
+		group[i] = i
+		for j := range i {
+			if from, to := group[i], group[j]; from != to && near(all[i], all[j], gap) {
+				for k := range i + 1 {
+					if group[k] == from || group[k] == to {
+						group[k] = min(from, to)
+					}
 				}
-				all[i] = merged(all[i], all[j])
-				all = slices.Delete(all, j, j+1)
-				again = true
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b region) int {
+	var whole []region
+	for i, r := range all {
+		if group[i] == i {
+			for j := i + 1; j < len(all); j++ {
+				if group[j] == i {
+					r = merged(r, all[j])
+				}
+			}
+			whole = append(whole, r)
+		}
+	}
+	slices.SortFunc(whole, func(a, b region) int {
 		return cmp.Or(cmp.Compare(b.pixels, a.pixels), cmp.Compare(a.y1, b.y1), cmp.Compare(a.x1, b.x1))
 	})
-	return all
+	return whole
 }
 
+// near says whether two boxes stand side by side or one above the other, not only corner to
+// corner: along the other axis they share at least half of the smaller one.
 func near(a, b region, gap int) bool {
 	dx, dy := max(a.x1, b.x1)-min(a.x2, b.x2), max(a.y1, b.y1)-min(a.y2, b.y2)
-	return (dx <= gap && dy <= gap) || (dx < 0 && dy <= 2*gap)
+	across := -2*dx >= min(a.x2-a.x1, b.x2-b.x1)
+	along := -2*dy >= min(a.y2-a.y1, b.y2-b.y1)
+	return (dx <= gap && along) || (dy <= 2*gap && across)
 }
 
 func merged(a, b region) region {
