@@ -4,22 +4,62 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/gallery"
 )
 
 // enrol makes a gallery of a folder of photos with the capsules of the engine, and tells w
 // which photos were taken, which were not and why, also when no gallery comes of it.
 func enrol(ctx context.Context, engine *pipeline.Engine, dir string, w io.Writer) (*gallery.Gallery, error) {
-	g, report, err := gallery.Enrol(ctx, engine, dir, gallery.Options{})
+	g, report, err := gallery.Enrol(ctx, engine, dir, gallery.Options{Class: recognisable})
 	if err != nil {
 		err = interruptedOr(ctx, err)
 	}
 	printGallery(w, report)
 	return g, err
+}
+
+// recognisable is the class of nodes that a gallery names.
+const recognisable = "face"
+
+// galleryChain says which capsules a gallery brings in although they are on demand, and which
+// it leaves out because one that it brings in finds the same and more: encoders of faces, and
+// the detectors that give what those need.
+func galleryChain(entries []catalog.Entry) (in, out map[string]bool) {
+	in, out = map[string]bool{}, map[string]bool{}
+	var needs []string
+	for _, e := range entries {
+		c, err := catalog.Planned(e, nil)
+		if err == nil && c.Input.Difference(c.Output).Encoded && slices.Contains(c.Output.Detections, recognisable) {
+			in[c.Name] = true
+			needs = append(needs, c.Input.ExtraData...)
+		}
+	}
+	if len(in) == 0 {
+		return in, out // enrolment says what is missing
+	}
+	var less []string
+	found := false
+	for _, e := range entries {
+		c, err := catalog.Planned(e, nil)
+		if err != nil || !slices.Contains(c.Input.Difference(c.Output).Detections, recognisable) {
+			continue
+		}
+		if slices.ContainsFunc(needs, func(key string) bool { return !slices.Contains(c.Output.ExtraData, key) }) {
+			less = append(less, c.Name)
+		} else {
+			in[c.Name], found = true, true
+		}
+	}
+	for _, name := range less {
+		out[name] = found
+	}
+	return in, out
 }
 
 // printGallery writes a block for each person: what was taken, then what was refused.

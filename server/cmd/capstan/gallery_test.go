@@ -10,11 +10,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/gallery"
 	"github.com/capstan-video/capstan/pipeline/gstreamer"
 	"github.com/capstan-video/capstan/pipeline/host"
@@ -68,6 +70,52 @@ func TestGalleryReport(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("a folder that is missing has a report: %s", out.String())
 	}
+}
+
+func TestGalleryBringsItsCapsulesIn(t *testing.T) {
+	t.Parallel()
+	face := []string{"face"}
+	entry := func(name string, in, out core.Description) catalog.Entry {
+		return catalog.Entry{Declaration: core.Declaration{Name: name, Input: in, Output: out}}
+	}
+	detector := func(name string, keys ...string) catalog.Entry {
+		return entry(name, core.Description{Size: core.SizeNone}, core.Description{Size: core.SizeAll, Detections: face, ExtraData: keys})
+	}
+	encoder := entry("encoder", core.Description{Size: core.SizeSingle, Detections: face, ExtraData: []string{"landmarks"}},
+		core.Description{Size: core.SizeSingle, Detections: face, Encoded: true, ExtraData: []string{"landmarks"}})
+	plain := entry("plain", core.Description{Size: core.SizeSingle, Detections: face}, core.Description{Size: core.SizeSingle, Detections: face, Encoded: true})
+	tracker := entry("tracker", core.Description{Size: core.SizeAll, Detections: face}, core.Description{Size: core.SizeAll, Detections: face, Tracked: true})
+	persons := entry("persons", core.Description{Size: core.SizeSingle, Detections: []string{"person"}},
+		core.Description{Size: core.SizeSingle, Detections: []string{"person"}, Encoded: true})
+	tests := map[string]struct {
+		entries []catalog.Entry
+		in, out string
+	}{
+		"the better detector":   {[]catalog.Entry{detector("pigo"), detector("yunet", "confidence", "landmarks"), encoder, tracker, persons}, "encoder yunet", "pigo"},
+		"only a poor detector":  {[]catalog.Entry{detector("pigo"), encoder, tracker}, "encoder", ""},
+		"any detector will do":  {[]catalog.Entry{detector("pigo"), plain}, "pigo plain", ""},
+		"nobody encodes a face": {[]catalog.Entry{detector("pigo"), tracker, persons}, "", ""},
+	}
+	for name, test := range tests {
+		in, out := galleryChain(test.entries)
+		if got := set(in); got != test.in {
+			t.Errorf("%s: brought in: %q, want %q", name, got, test.in)
+		}
+		if got := set(out); got != test.out {
+			t.Errorf("%s: left out: %q, want %q", name, got, test.out)
+		}
+	}
+}
+
+func set(m map[string]bool) string {
+	var names []string
+	for name, ok := range m {
+		if ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 // faceEngine runs the capsules that find, track and encode faces.
