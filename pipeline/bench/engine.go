@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -44,11 +45,25 @@ type outcome struct {
 	CPU float64 `json:"-"` // seconds of all processes, from outside
 }
 
+// profileEnv names a file for the CPU profile of a task.
+const profileEnv = "CAPSTAN_BENCH_PROFILE"
+
 // runTask is the child's whole life.
 func runTask(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return err
+	}
+	if path := os.Getenv(profileEnv); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	o, err := t.run()
 	if err != nil {

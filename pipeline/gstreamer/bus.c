@@ -5,6 +5,7 @@
 #include <gst/pbutils/pbutils.h>
 #include <libyuv.h>
 #include <string.h>
+#include <unistd.h>
 #include "_cgo_export.h"
 
 // ---- the allocator ----
@@ -282,7 +283,27 @@ static GstPadProbeReturn on_pad(GstPad *pad, GstPadProbeInfo *info, gpointer dat
 
 static GstBaseTransform *as_transform(void *e) { return e && GST_IS_BASE_TRANSFORM(e) ? gst_object_ref(e) : NULL; }
 
-bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle) {
+// The bell says that there is something to pull. A write to it that would block is not needed: the bell rings already.
+static void ring_bell(gpointer fd) {
+  uint64_t one = 1;
+  ssize_t n = write(GPOINTER_TO_INT(fd), &one, sizeof one);
+  (void)n;
+}
+
+static GstFlowReturn on_sample(GstAppSink *sink, gpointer fd) {
+  (void)sink;
+  ring_bell(fd);
+  return GST_FLOW_OK;
+}
+
+static void on_eos(GstAppSink *sink, gpointer fd) {
+  (void)sink;
+  ring_bell(fd);
+}
+
+bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle, int bell) {
+  GstAppSinkCallbacks calls = {.eos = on_eos, .new_sample = on_sample};
+  gst_app_sink_set_callbacks(GST_APP_SINK(appsink), &calls, GINT_TO_POINTER(bell), NULL);
   bus_sink *s = g_new0(bus_sink, 1);
   s->refs = 1;
   s->appsink = appsink;  // the pipeline owns it and outlives the sink's use
@@ -357,10 +378,10 @@ static void locate(GstBuffer *b, bus_frame *f) {
   f->arena = a->handle;
 }
 
-int bus_pull(bus_sink *s, uint64_t timeout_ns, bus_frame *f) {
+int bus_pull(bus_sink *s, bus_frame *f) {
   memset(f, 0, sizeof *f);
   GstAppSink *sink = GST_APP_SINK(s->appsink);
-  GstSample *sample = gst_app_sink_try_pull_sample(sink, timeout_ns);
+  GstSample *sample = gst_app_sink_try_pull_sample(sink, 0);
   if (!sample) return gst_app_sink_is_eos(sink) ? BUS_EOS : BUS_NOTHING;
   GstCaps *caps = gst_sample_get_caps(sample);
   GstBuffer *b = gst_sample_get_buffer(sample);

@@ -46,12 +46,13 @@ typedef struct {
 // An appsink that offers arena memory upstream and numbers what arrives.
 typedef struct bus_sink bus_sink;
 // transforms are elements (or NULL) whose work counts as converting. handle goes to busNeedArena.
-bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle);
+// bell is an eventfd that rings when there is a frame to pull or the end; it must outlive the pipeline.
+bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle, int bell);
 void bus_sink_unref(bus_sink *s);
 // Whether the source asks to be turned or mirrored (orientation tag).
 int bus_sink_turned(bus_sink *s);
 enum { BUS_FRAME, BUS_NOTHING, BUS_EOS };
-int bus_pull(bus_sink *s, uint64_t timeout_ns, bus_frame *f);
+int bus_pull(bus_sink *s, bus_frame *f);
 void bus_sample_unref(GstSample *s);
 
 // Fills dst, which says format and size, from src. 0 when done.

@@ -7,14 +7,16 @@ import "C"
 import (
 	"context"
 	"net/url"
+	"os"
 	"runtime/cgo"
 	"time"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/go-gst/go-gst/gst"
+	"golang.org/x/sys/unix"
 )
 
-// slice is how long C is waited in at a time, so that errors, ctx and Close are noticed.
+// slice is how long a frame is waited for at a time, so that errors, ctx and Close are noticed.
 const slice = 20 * time.Millisecond
 
 // peerTimeout is how long a server may take for an answer.
@@ -26,6 +28,11 @@ type player struct {
 	sink *C.bus_sink
 	diag diagnosis
 	ends bool // the sink said so
+
+	// bell is an eventfd that the sink writes to when there is a frame or the end. Go's poller
+	// waits for it: a goroutine that blocks in C would have the runtime's monitor run at 20 µs
+	// beside it, and come back through the scheduler for every frame.
+	bell *os.File
 }
 
 // newPlayer builds the pipeline; nothing moves yet. handle is that of the stream's arenas.
@@ -48,7 +55,13 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 			return nil, err
 		}
 	}
-	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle))
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		p.stop()
+		return nil, core.Faultf(core.Exhausted, "open", it.name, "eventfd: %w", err)
+	}
+	pl.bell = os.NewFile(uintptr(fd), "frame-bell")
+	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle), C.int(fd))
 	return pl, nil
 }
 
@@ -145,8 +158,12 @@ func (p *player) duration() time.Duration {
 // pull gives a frame, or false when none came within a slice. It looks at the bus when
 // nothing comes, so frames that were decoded before an error are given first.
 func (p *player) pull(f *C.bus_frame) (got bool, err error) {
-	began := time.Now()
-	switch C.bus_pull(p.sink, C.uint64_t(slice), f) {
+	found := C.bus_pull(p.sink, f)
+	if found == C.BUS_NOTHING {
+		p.wait(slice)
+		found = C.bus_pull(p.sink, f)
+	}
+	switch found {
 	case C.BUS_FRAME:
 		p.diag.frames = true
 		if f.seq%64 == 0 {
@@ -158,14 +175,19 @@ func (p *player) pull(f *C.bus_frame) (got bool, err error) {
 		p.listen(0)
 	default:
 		p.listen(0)
-		if !p.diag.failed() {
-			time.Sleep(min(slice, max(0, time.Millisecond-time.Since(began)))) // a sink that is stopped does not wait
-		}
 	}
 	if p.diag.failed() {
 		return false, p.failure(nil)
 	}
 	return false, nil
+}
+
+// wait waits until the bell rings, at most so long. A ring whose frame was pulled before is
+// possible and does no harm.
+func (p *player) wait(most time.Duration) {
+	var count [8]byte
+	_ = p.bell.SetReadDeadline(time.Now().Add(most))
+	_, _ = p.bell.Read(count[:])
 }
 
 // stop ends the pipeline. After a fault the C side stays as it is: something still runs in it.
@@ -175,5 +197,5 @@ func (p *player) stop() error {
 	}
 	C.bus_sink_unref(p.sink)
 	p.sink = nil
-	return nil
+	return p.bell.Close()
 }
