@@ -56,3 +56,14 @@ func TestConformance(t *testing.T) {
 	onnxtest.Models(t)
 	sdktest.Run(t, capsule, cliptest.Picture(t, cliptest.Data(t, "images", "faces", "astronaut.png")))
 }
+
+func BenchmarkFace(b *testing.B) {
+	onnxtest.Models(b)
+	p := onnxtest.Open(b, capsule, nil)
+	f := onnxtest.Frame(b, capsule, cliptest.Picture(b, cliptest.Data(b, "images", "faces", "astronaut.png")), onnxtest.ReferenceFaces(b)["astronaut.png"][0])
+	for b.Loop() {
+		if err := p.Process(b.Context(), f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

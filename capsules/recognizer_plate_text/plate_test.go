@@ -138,3 +138,15 @@ func TestConformance(t *testing.T) {
 	onnxtest.Models(t)
 	sdktest.Run(t, capsule, cliptest.Picture(t, cliptest.Data(t, "images", "plates", "us_us1.jpg")))
 }
+
+func BenchmarkPlate(b *testing.B) {
+	onnxtest.Models(b)
+	p := onnxtest.Open(b, capsule, nil)
+	m := cliptest.Picture(b, cliptest.Data(b, "images", "plates", "us_us1.jpg"))
+	f := onnxtest.Frame(b, capsule, m, plate(core.Rect(501, 345, 662, 409)))
+	for b.Loop() {
+		if err := p.Process(b.Context(), f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
