@@ -30,11 +30,13 @@ type CapsuleReport struct {
 	Times      CapsuleTimes // the same, whole
 	Restarts   uint64
 	State      string
+	PID        int // of its present process; 0: none
 }
 
 // CapsuleTimes tells where the time of a capsule's calls went. Total is Convert, Handoff and
-// Compute together; Queue comes before.
+// Compute together; Queue comes before; Whole is all four.
 type CapsuleTimes struct {
+	Whole   Histogram
 	Total   Histogram
 	Queue   Histogram
 	Convert Histogram
@@ -44,6 +46,7 @@ type CapsuleTimes struct {
 
 // Merge adds the times of another session.
 func (t *CapsuleTimes) Merge(o *CapsuleTimes) {
+	t.Whole.Merge(&o.Whole)
 	t.Total.Merge(&o.Total)
 	t.Queue.Merge(&o.Queue)
 	t.Convert.Merge(&o.Convert)
@@ -87,6 +90,7 @@ func (t *capsuleTally) called(total, queue, convert time.Duration, a Answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls++
+	t.times.Whole.Add(queue + a.Queued + total)
 	t.times.Total.Add(total)
 	t.times.Queue.Add(queue + a.Queued)
 	t.times.Convert.Add(convert)
@@ -141,7 +145,7 @@ func (t *capsuleTally) report(name string, st CapsuleStats) CapsuleReport {
 		P50: t.times.Total.Quantile(0.5), P99: t.times.Total.Quantile(0.99),
 		Queue: t.times.Queue.Mean(), Convert: t.times.Convert.Mean(), Handoff: t.times.Handoff.Mean(), Compute: t.times.Compute.Mean(),
 		HandoffP50: t.times.Handoff.Quantile(0.5), HandoffP99: t.times.Handoff.Quantile(0.99),
-		Times: t.times, Restarts: st.Restarts, State: st.State,
+		Times: t.times, Restarts: st.Restarts, State: st.State, PID: st.PID,
 	}
 }
 

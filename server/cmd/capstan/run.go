@@ -18,6 +18,7 @@ import (
 	"github.com/capstan-video/capstan/pipeline/plan"
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // runFlags are the settings of capstan run, as they stand on the command line.
@@ -66,13 +67,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	}
 	fl := cmd.Flags()
 	fl.SortFlags = false
-	fl.StringArrayVar(&f.capsules, "capsules", nil, "`DIR` with capsules, repeatable (default: those beside the program, or $CAPSTAN_CAPSULES)")
-	fl.StringSliceVar(&f.only, "only", nil, "use these capsules only: `a,b`")
-	fl.StringSliceVar(&f.without, "without", nil, "use all capsules but these: `a,b`")
-	fl.StringArrayVar(&f.options, "option", nil, "set an option of a capsule, repeatable: `capsule.name=value`")
-	f.effort.add(fl)
-	fl.DurationVar(&f.start, "start", 0, "begin so far into a file")
-	fl.DurationVar(&f.duration, "duration", 0, "play so much only (default: to the end)")
+	f.addWork(fl)
 	fl.BoolVar(&f.realtime, "realtime", false, "play a file at its own speed and drop late frames, like a camera")
 	fl.StringVar(&f.json, "json", "", "write results to `FILE`, - for standard output")
 	fl.StringVar(&f.format, "format", "", "format of the results: jsonl or mot (default jsonl)")
@@ -82,6 +77,17 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	fl.BoolVar(&f.copying, "copy", false, "send pixels to capsules by message, not by shared memory (slow)")
 	fl.DurationVar(&f.giveUp, "give-up", time.Minute, "fail when a camera that broke is not back after so long (0: never)")
 	return cmd
+}
+
+// addWork adds the flags that say what is done on which frames.
+func (f *runFlags) addWork(fl *pflag.FlagSet) {
+	fl.StringArrayVar(&f.capsules, "capsules", nil, "`DIR` with capsules, repeatable (default: those beside the program, or $CAPSTAN_CAPSULES)")
+	fl.StringSliceVar(&f.only, "only", nil, "use these capsules only: `a,b`")
+	fl.StringSliceVar(&f.without, "without", nil, "use all capsules but these: `a,b`")
+	fl.StringArrayVar(&f.options, "option", nil, "set an option of a capsule, repeatable: `capsule.name=value`")
+	f.effort.add(fl)
+	fl.DurationVar(&f.start, "start", 0, "begin so far into a file")
+	fl.DurationVar(&f.duration, "duration", 0, "play so much only (default: to the end)")
 }
 
 // check refuses flags that cannot be, before anything starts.
