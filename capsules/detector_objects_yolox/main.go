@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/detect"
@@ -81,6 +82,9 @@ type detector struct {
 // prepare reads input size and classes off the model.
 func (d *detector) prepare(o sdk.Values) (err error) {
 	shape := d.model.Input(0).Shape
+	if shape[2] < 32 || shape[3] < 32 {
+		return fmt.Errorf("%s: its input %v has no fixed size of at least 32x32 pixels; export the model with one", d.model.Path(), d.model.Input(0))
+	}
 	d.input = detect.NewInput(shape[3], shape[2], detect.Norm{BGR: true, Pad: 114})
 	if d.names, err = detect.Names(o.List("names"), d.model.Output(0).Shape[2]-5); err != nil {
 		return err

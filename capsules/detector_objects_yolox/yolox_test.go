@@ -106,6 +106,7 @@ func TestClasses(t *testing.T) {
 		"none of them":      {map[string]any{"classes": []string{"car"}, "network": "person"}, []string{"the model tells none", "person"}},
 		"too few names":     {map[string]any{"names": []string{"a", "b"}}, []string{"2 names", "80 classes"}},
 		"another model":     {map[string]any{"model": onnxtest.Model(t, "face_recognition", "mobilefacenet.onnx")}, []string{"mobilefacenet.onnx", "expected"}},
+		"another detector":  {map[string]any{"model": onnxtest.Model(t, "object_detection", "FastestDet.onnx")}, []string{"FastestDet.onnx", "expected"}},
 		"no such model":     {map[string]any{"model": "/none/x.onnx"}, []string{"/none/x.onnx", "no such file"}},
 		"no such library":   {map[string]any{"onnxruntime": "/none/lib.so"}, []string{"/none/lib.so", "onnxruntime"}},
 		"provider not here": {map[string]any{"provider": "cuda"}, []string{"cuda"}},

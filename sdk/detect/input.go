@@ -111,7 +111,7 @@ func (in *Input) copyPicture(f *sdk.Frame) {
 
 // sample fills the input through the warp.
 func (in *Input) sample(f *sdk.Frame, warp Warp) {
-	kx, ky := warp.steps()
+	kx, ky := warp.steps(in.W, in.H)
 	if !in.cutFor(f, &warp, kx, ky) {
 		r, g, b := in.channels()
 		for _, c := range []int{r, g, b} {

@@ -198,3 +198,26 @@ func BenchmarkFill(b *testing.B) {
 		})
 	}
 }
+
+func TestStepsFollowThePicture(t *testing.T) {
+	t.Parallel()
+	letterbox, _ := Letterbox(1280, 720, 416, 416)
+	tilted, _ := Straighten([]sdk.Point{{X: 0, Y: 0}, {X: 672, Y: 20}, {X: 670, Y: 212}, {X: 3, Y: 190}}, 168, 48)
+	for name, c := range map[string]struct {
+		warp   Warp
+		w, h   int
+		kx, ky int
+	}{
+		"letterbox": {letterbox, 416, 416, 3, 3},
+		"squeezed":  {Cut(sdk.Box{X2: 640, Y2: 100}, 64, 50), 64, 50, 10, 2},
+		"enlarged":  {Cut(sdk.Box{X2: 64, Y2: 50}, 640, 500), 640, 500, 1, 1},
+		"tilted":    {tilted, 168, 48, 4, 4},
+		"nothing":   {Warp{}, 8, 8, 1, 1},
+	} {
+		if kx, ky := c.warp.steps(c.w, c.h); abs(kx-c.kx) > 1 || abs(ky-c.ky) > 1 || (name != "tilted" && (kx != c.kx || ky != c.ky)) {
+			t.Errorf("%s: %d by %d, want %d by %d", name, kx, ky, c.kx, c.ky)
+		}
+	}
+}
+
+func abs(v int) int { return max(v, -v) }

@@ -104,21 +104,26 @@ func product(a, b Warp) (c Warp) {
 	return c
 }
 
-// steps gives how many pixels of the picture one of the input spans in x and y at least, whole
-// numbers from 1 to 32: so many are averaged before anything is interpolated.
-func (w *Warp) steps() (kx, ky int) {
-	if w[6] != 0 || w[7] != 0 { // a perspective: the first corner stands for all
-		return 1, 1
+// steps gives how many pixels of the picture one of an input of width by height spans in x and y
+// at its middle, whole numbers from 1 to 32: so many are averaged before anything is interpolated.
+func (w *Warp) steps(width, height int) (kx, ky int) {
+	cx, cy := float64(width-1)/2, float64(height-1)/2
+	x, y := w.At(cx, cy)
+	rx, ry := w.At(cx+1, cy)
+	dx, dy := w.At(cx, cy+1)
+	if ry == y && dx == x {
+		return whole(math.Abs(rx - x)), whole(math.Abs(dy - y))
 	}
-	sx, sy := math.Abs(w[0]), math.Abs(w[4])
-	if w[1] != 0 || w[3] != 0 {
-		sx = math.Min(math.Hypot(w[0], w[3]), math.Hypot(w[1], w[4]))
-		sy = sx
-	}
-	return whole(sx), whole(sy)
+	k := whole(math.Min(math.Hypot(rx-x, ry-y), math.Hypot(dx-x, dy-y)))
+	return k, k
 }
 
-func whole(s float64) int { return max(1, int(math.Min(s+1e-6, 32))) }
+func whole(s float64) int {
+	if !(s > 1) { // not a number counts as 1 too
+		return 1
+	}
+	return int(math.Min(s+1e-6, 32))
+}
 
 // Grow gives the box with its sides multiplied by factor, about its middle.
 func Grow(b sdk.Box, factor float64) sdk.Box {
