@@ -11,7 +11,7 @@ PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sa
             $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
 STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
 
-.PHONY: help setup build run test bench lint generate clean
+.PHONY: help setup build run test bench score lint generate onnxruntime clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -37,8 +37,17 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 	$(BIN)/capstan run "$$source" --json $(OUT)/demo.jsonl --overlay $(OUT)/demo.mp4 $(FLAGS); \
 	echo "wrote $(OUT)/demo.jsonl and $(OUT)/demo.mp4"
 
-test: setup ## run every test
-	go test -race -shuffle=on -timeout 9m ./...
+test: setup ## run every test: all with the race detector, then capsules on whole clips without it
+	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
+	go test -race -shuffle=on -timeout 15m ./...
+	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track
+
+onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
+	@sdk/onnx/fetch
+
+score: setup ## score the tracker on the seven sequences of the test data
+	@.ci/setup python3-numpy python3-scipy
+	go test -v -count=1 -run Scores ./sdk/track
 
 bench: build ## measure against GStreamer alone; rewrites docs/benchmarks.md with KEEP=1
 	@go run ./pipeline/bench -capstan $(BIN)/capstan $(if $(KEEP),-write docs/benchmarks.md)
