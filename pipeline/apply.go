@@ -108,6 +108,9 @@ func (w *walk) patch(o *outcome, r *core.Return, seen written) {
 		for _, p := range patches {
 			w.conflicts(o.station, p, seen)
 			p.Apply(n)
+			if p.Encoding != nil {
+				n.Encoder = o.station.decl.EncoderID()
+			}
 		}
 		o.station.tally.count(&o.station.tally.nodes, 1)
 	}
@@ -201,6 +204,9 @@ func countNodes(n *core.Node) int {
 func (w *walk) number(st *station, n *core.Node) {
 	w.added++
 	n.ID, n.Origin = core.NodeID(w.frame.Seq*(MaxNodes+1)+uint64(w.added)), st.name
+	if n.Encoding != nil {
+		n.Encoder = st.decl.EncoderID()
+	}
 	for _, c := range n.Children {
 		w.number(st, c)
 	}

@@ -104,6 +104,9 @@ const maxLabel = 40
 // and payload in the ones below.
 func Label(n *core.Node) []string {
 	head := n.Class
+	if n.Identity != nil {
+		head = n.Identity.UniqueName
+	}
 	if c, ok := n.Confidence(); ok {
 		head += fmt.Sprintf(" %.2f", c)
 	}

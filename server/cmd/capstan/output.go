@@ -49,6 +49,7 @@ type detection struct {
 	Attributes map[string]string `json:"attributes"`
 	ExtraData  core.ExtraData    `json:"extra_data"`
 	TrackID    *core.TrackID     `json:"track_id"`
+	Identity   *core.Identity    `json:"with_identity"` // null when nobody is recognised
 	Children   []detection       `json:"children"`
 	Encoding   core.Encoding     `json:"encoding,omitempty"`
 }
@@ -178,7 +179,7 @@ func detections(nodes []*core.Node) []detection {
 	for _, n := range nodes {
 		d := detection{
 			ID: n.ID, Class: n.Class, Coords: n.Coords, Attributes: n.Attributes, ExtraData: n.ExtraData,
-			Children: detections(n.Children), Encoding: n.Encoding,
+			Children: detections(n.Children), Encoding: n.Encoding, Identity: n.Identity,
 		}
 		if d.Attributes == nil {
 			d.Attributes = map[string]string{}

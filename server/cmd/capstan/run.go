@@ -13,6 +13,7 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/catalog"
+	"github.com/capstan-video/capstan/pipeline/gallery"
 	"github.com/capstan-video/capstan/pipeline/gstreamer"
 	"github.com/capstan-video/capstan/pipeline/host"
 	"github.com/capstan-video/capstan/pipeline/plan"
@@ -38,6 +39,7 @@ type runFlags struct {
 	logLevel string
 	copying  bool
 	giveUp   time.Duration
+	gallery  string
 }
 
 func runCommand() *cobra.Command {
@@ -71,6 +73,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	fl.BoolVar(&f.realtime, "realtime", false, "play a file at its own speed and drop late frames, like a camera")
 	fl.StringVar(&f.json, "json", "", "write results to `FILE`, - for standard output")
 	fl.StringVar(&f.format, "format", "", "format of the results: jsonl or mot (default jsonl)")
+	fl.StringVar(&f.gallery, "gallery", "", "name the faces of known persons: `DIR` with a folder of photos for each")
 	fl.StringVar(&f.overlay, "overlay", "", "write the video with detections drawn to `FILE.mp4`")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress and no table")
 	fl.StringVar(&f.logLevel, "log-level", "warn", "trace, debug, info, warn, error or off, to standard error")
@@ -141,12 +144,34 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err := launch(ctx, h, engine, chosen); err != nil {
 		return interruptedOr(ctx, err)
 	}
+	r := &run{flags: f, source: source, log: log}
+	if err := r.meet(ctx, engine); err != nil {
+		return interruptedOr(ctx, err)
+	}
 	session, err := engine.Open(ctx, job)
 	if err != nil {
 		return interruptedOr(ctx, err)
 	}
 	defer session.Close()
-	return (&run{flags: f, source: source, session: session, log: log}).do(ctx)
+	r.session = session
+	return r.do(ctx)
+}
+
+// meet enrols the persons of the gallery, if there is one.
+func (r *run) meet(ctx context.Context, engine *pipeline.Engine) error {
+	if r.flags.gallery == "" {
+		return nil
+	}
+	report := io.Writer(os.Stderr)
+	if r.flags.quiet {
+		report = io.Discard
+	}
+	people, err := enrol(ctx, engine, r.flags.gallery, report)
+	if err != nil {
+		return err
+	}
+	r.follower = people.Follow()
+	return nil
 }
 
 // interruptedOr gives errInterrupted for whatever failed because a signal came.
@@ -189,10 +214,18 @@ func chooseCapsules(f runFlags) ([]chosen, error) {
 	if err != nil {
 		return nil, err
 	}
+	var in, out map[string]bool // what a gallery brings in, and what it stands in for
+	if f.gallery != "" && len(f.only) == 0 {
+		in, out = galleryChain(entries)
+	}
 	var list []chosen
 	for _, e := range entries {
 		name := e.Declaration.Name
-		if wanted(e, f, options[name] != nil) {
+		named := options[name] != nil
+		if in[name] {
+			e.Declaration.OnDemand = false
+		}
+		if wanted(e, f, named) && (named || !out[name]) {
 			list = append(list, chosen{entry: e, values: options[name]})
 		}
 	}
@@ -294,6 +327,7 @@ type run struct {
 	flags    runFlags
 	source   string
 	session  *pipeline.Session
+	follower *gallery.Follower // nil: nobody is named
 	log      hclog.Logger
 	out      output
 	film     *film
@@ -357,6 +391,9 @@ func (r *run) play(ctx context.Context) error {
 }
 
 func (r *run) write(result *pipeline.Result) error {
+	if r.follower != nil {
+		r.follower.Recognise(result.Frame.PTS, result.Nodes)
+	}
 	if r.out != nil {
 		if err := r.out.Frame(result); err != nil {
 			return err
