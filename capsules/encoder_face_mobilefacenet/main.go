@@ -29,7 +29,7 @@ var capsule = sdk.Capsule{
 	Needs:       sdk.Description{Size: sdk.Single, Detections: []string{"face"}, ExtraData: []string{"landmarks"}},
 	Gives:       sdk.Description{Size: sdk.Single, Detections: []string{"face"}, Encoded: true, ExtraData: []string{"landmarks"}},
 	Options: onnx.Options(
-		sdk.Float("recognition_threshold", 0.42, "Largest distance, 1 minus the cosine similarity, at which two faces are one person's.", sdk.Between(0, 2)),
+		sdk.Float("recognition_threshold", 0.4, "Largest distance, 1 minus the cosine similarity, at which two faces are one person's.", sdk.Between(0, 2)),
 	),
 	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
 	Metric:   sdk.Cosine,
