@@ -69,7 +69,7 @@ func newSession(e *Engine, job Job, stations []*station) (*Session, error) {
 	s := &Session{
 		job: job, engine: e, log: log, stations: map[string]*station{}, drops: map[string]uint64{}, closed: make(chan struct{}),
 		source: &source{
-			media: e.media, spec: job.Source, policy: job.Reconnect, stallAfter: orElse(job.StallAfter, defaultStallAfter),
+			media: e.media, spec: job.Source, policy: job.Reconnect, stallAfter: orElse(job.StallAfter, stallAfter(job.Source)),
 			log: log, now: time.Now,
 		},
 	}
@@ -79,6 +79,14 @@ func newSession(e *Engine, job Job, stations []*station) (*Session, error) {
 	var err error
 	s.route, err = s.makeRoute()
 	return s, err
+}
+
+// stallAfter gives key frames more time: cameras send one every ten seconds or so.
+func stallAfter(s Source) time.Duration {
+	if s.KeyframesOnly {
+		return 6 * defaultStallAfter
+	}
+	return defaultStallAfter
 }
 
 // makeRoute plans the stations that are there now.

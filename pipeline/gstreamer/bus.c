@@ -191,7 +191,7 @@ typedef struct {
 enum { RING = 64, POOL_MIN = 2 };
 
 struct bus_sink {
-  gint refs, turned;
+  gint refs, turned, undecoded;
   GstElement *appsink;
   GstBaseTransform *convert, *flip;
   uintptr_t handle;
@@ -645,6 +645,42 @@ int bus_seek(void *element, int64_t start, int64_t stop) {
   GstSeekType t = stop < 0 ? GST_SEEK_TYPE_NONE : GST_SEEK_TYPE_SET;
   return gst_element_seek(element, 1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_ACCURATE, GST_SEEK_TYPE_SET, start, t, stop);
 }
+
+// A decoder that never sees the frames between key frames has nothing to decode them from.
+static GstPadProbeReturn drop_delta(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+  bus_sink *s = data;
+  GstBuffer *b = GST_PAD_PROBE_INFO_BUFFER(info);
+  if (GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_DELTA_UNIT)) {
+    g_atomic_int_inc(&s->undecoded);
+    return GST_PAD_PROBE_DROP;
+  }
+  // A raw stream has no PTS, and the decoder would count on from the frame before.
+  if (!GST_BUFFER_PTS_IS_VALID(b) && GST_BUFFER_DTS_IS_VALID(b)) {
+    info->data = b = gst_buffer_make_writable(b);
+    GST_BUFFER_PTS(b) = GST_BUFFER_DTS(b);
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+static void on_decoder(GstBin *bin, GstBin *sub, GstElement *e, gpointer data) {
+  GstElementFactory *f = gst_element_get_factory(e);
+  const char *kind = f ? gst_element_factory_get_metadata(f, GST_ELEMENT_METADATA_KLASS) : NULL;
+  if (!kind || !strstr(kind, "Decoder") || !strstr(kind, "Video")) return;
+  GstPad *pad = gst_element_get_static_pad(e, "sink");
+  if (!pad) return;
+  // Threads over frames hold a key frame back until as many have come after it as there are threads.
+  if (has(e, "max-threads")) g_object_set(e, "max-threads", 1, NULL);
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, drop_delta, sink_ref(data), sink_drop);
+  gst_object_unref(pad);
+}
+
+static void sink_drop_closure(gpointer s, GClosure *c) { bus_sink_unref(s); }
+
+void bus_key_frames_only(void *bin, bus_sink *s) {
+  g_signal_connect_data(bin, "deep-element-added", G_CALLBACK(on_decoder), sink_ref(s), sink_drop_closure, 0);
+}
+
+int bus_undecoded(bus_sink *s) { return g_atomic_int_get(&s->undecoded); }
 
 int64_t bus_duration(void *element) {
   gint64 d = -1;

@@ -69,6 +69,10 @@ typedef struct {
 // Takes o over and frees it with the element.
 void bus_on_source_setup(void *uridecodebin, bus_source_options *o);
 
+// Has the decoders of a uridecodebin see key frames only; s counts the others.
+void bus_key_frames_only(void *uridecodebin, bus_sink *s);
+int bus_undecoded(bus_sink *s);
+
 int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
 // -1 when not known.
 int64_t bus_duration(void *element);

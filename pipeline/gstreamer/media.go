@@ -54,6 +54,9 @@ func (m *Media) Open(ctx context.Context, s pipeline.Source) (pipeline.MediaStre
 	if err != nil {
 		return nil, err
 	}
+	if s.KeyframesOnly {
+		p.items = keyFrames(p.items)
+	}
 	st := newStream(m, s, p)
 	if err := st.open(ctx); err != nil {
 		st.Close()

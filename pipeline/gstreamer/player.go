@@ -62,6 +62,9 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 	}
 	pl.bell = os.NewFile(uintptr(fd), "frame-bell")
 	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle), C.int(fd))
+	if it.keys {
+		C.bus_key_frames_only(p.unsafeElement("source"), pl.sink)
+	}
 	return pl, nil
 }
 
@@ -145,6 +148,9 @@ func (p *player) seek(ctx context.Context, start time.Duration) (bool, error) {
 	}
 	return true, p.settle(ctx)
 }
+
+// undecoded counts the frames that the decoder was not given.
+func (p *player) undecoded() uint64 { return uint64(C.bus_undecoded(p.sink)) }
 
 // endless says whether a server gives neither a time nor a size for what it sends.
 func (p *player) endless(list bool) bool {

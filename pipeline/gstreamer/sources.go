@@ -28,6 +28,7 @@ type item struct {
 	name string // for people, without secrets
 	sync bool   // at its own speed
 	drop bool   // the newest frame replaces those that wait
+	keys bool   // key frames only
 }
 
 // plan is a source as it will be played.
@@ -91,6 +92,15 @@ func planFor(s pipeline.Source) (plan, error) {
 		return plan{}, core.Faultf(core.Invalid, "open", redact(s.URL), "it is not a URL: %s", redact(err.Error()))
 	}
 	return kind(s, u)
+}
+
+// keyFrames gives the items of a plan as they are played when only key frames are wanted.
+// Pictures, raw video and test pictures have nothing else.
+func keyFrames(items []item) []item {
+	for i := range items {
+		items[i].keys = items[i].uri != ""
+	}
+	return items
 }
 
 func planFile(s pipeline.Source, u *url.URL) (plan, error) {

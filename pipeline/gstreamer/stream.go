@@ -29,6 +29,7 @@ const (
 // counters are the numbers of a stream, written from several goroutines.
 type counters struct {
 	frames, dropped, noSlot, converts atomic.Uint64
+	undecoded                         atomic.Uint64    // of the item that plays: only one that is alone has any
 	came                              [3]atomic.Uint64 // by way
 	convertTime                       atomic.Int64
 	held                              atomic.Int64  // pictures that are out
@@ -226,6 +227,9 @@ func (s *stream) describe(c core.Caps) {
 	} else if s.source.Duration > 0 {
 		s.info.Duration = s.source.Duration
 	}
+	if s.plan.items[0].keys {
+		return // who knows how many
+	}
 	s.info.Frames = int(math.Round(s.info.Duration.Seconds() * c.FPS()))
 	if s.plan.frames > 0 && (s.info.Frames == 0 || (start == 0 && s.source.Duration == 0)) {
 		s.info.Frames = s.plan.frames
@@ -240,7 +244,7 @@ func (s *stream) Stats() pipeline.MediaStats {
 	c := &s.count
 	return pipeline.MediaStats{
 		Frames: c.frames.Load(), InArena: c.came[inArena].Load(), Converted: c.came[converted].Load(), Copied: c.came[copied].Load(), Dropped: c.dropped.Load(),
-		NoSlot: c.noSlot.Load(), Converts: c.converts.Load(), ConvertTime: time.Duration(c.convertTime.Load()),
+		NoSlot: c.noSlot.Load(), Skipped: c.undecoded.Load(), Converts: c.converts.Load(), ConvertTime: time.Duration(c.convertTime.Load()),
 	}
 }
 
@@ -268,7 +272,7 @@ func (s *stream) next(ctx context.Context) (*pulled, error) {
 	s.first = nil
 	if f == nil {
 		var err error
-		if f, err = s.take(ctx, s.media.Stall); err != nil {
+		if f, err = s.take(ctx, s.patience()); err != nil {
 			return nil, err
 		}
 	}
@@ -277,6 +281,14 @@ func (s *stream) next(ctx context.Context) (*pulled, error) {
 		return nil, io.EOF
 	}
 	return f, nil
+}
+
+// patience is how long no frame may come. Cameras send a key frame every ten seconds or so.
+func (s *stream) patience() time.Duration {
+	if s.source.KeyframesOnly {
+		return 4 * s.media.Stall
+	}
+	return s.media.Stall
 }
 
 // take waits for a frame, going from item to item. None for the time of stall is a fault.
@@ -298,6 +310,7 @@ func (s *stream) take(ctx context.Context, stall time.Duration) (*pulled, error)
 		}
 		var c C.bus_frame
 		got, err := s.player.pull(&c)
+		s.count.undecoded.Store(s.player.undecoded())
 		if err != nil {
 			return nil, s.inItem(err)
 		}
