@@ -9,6 +9,7 @@ CAPSULES := $(notdir $(patsubst %/,%,$(dir $(wildcard capsules/*/main.go))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sample.jpg \
             $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
+PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
 STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
 
 .PHONY: help setup build run test bench score lint generate onnxruntime clean
@@ -60,7 +61,7 @@ lint: setup ## formatting, vet, staticcheck
 generate: setup ## write manifests, wire code and the picture of the plan again
 	@.ci/setup protobuf-compiler graphviz
 	go generate ./sdk/... ./capsules/...
-	go run ./server/cmd/capstan plan --catalog capsules --format dot > docs/plan.dot
+	go run ./server/cmd/capstan plan --catalog capsules --active $(PICTURED) --format dot > docs/plan.dot
 	dot -Tsvg docs/plan.dot > docs/plan.svg
 
 clean: ## remove what was built and written

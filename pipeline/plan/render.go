@@ -85,7 +85,7 @@ func (p *Plan) Text() string {
 	if len(p.Dropped) > 0 {
 		b.WriteString("\nNot followed, because nothing feeds backwards within a frame:\n")
 		for _, e := range p.Dropped {
-			fmt.Fprintf(&b, "  %s -> %s (%s)\n", clean(e.From), clean(e.To), list(e.Why))
+			fmt.Fprintf(&b, "  %s -> %s (%s)\n", clean(e.From), clean(e.To), list(brief(e.Why)))
 		}
 	}
 	if len(p.Blocked) > 0 {
@@ -117,7 +117,7 @@ func (p *Plan) textStages(b *strings.Builder) {
 				b.WriteString("    needs the frame alone\n")
 			}
 			for _, e := range waits[name] {
-				fmt.Fprintf(b, "    after %s: %s\n", clean(e.From), list(e.Why))
+				fmt.Fprintf(b, "    after %s: %s\n", clean(e.From), list(brief(e.Why)))
 			}
 		}
 	}
@@ -131,6 +131,18 @@ func (p *Plan) textUnproven(b *strings.Builder) {
 	for _, u := range p.Unproven {
 		fmt.Fprintf(b, "  %s: key %s\n", clean(u.Capsule), list(u.Keys))
 	}
+}
+
+// shown is how many reasons for an edge a person is shown; JSON has them all.
+const shown = 6
+
+// brief shortens a list of reasons: a detector of eighty classes has eighty.
+func brief(why []string) []string {
+	if len(why) <= shown {
+		return why
+	}
+	short := append([]string{}, why[:shown-1]...)
+	return append(short, fmt.Sprintf("and %d more", len(why)-shown+1))
 }
 
 func list(s []string) string { return clean(strings.Join(s, ", ")) }
@@ -184,7 +196,7 @@ func (p *Plan) Mermaid() string {
 		b.WriteString("  end\n")
 	}
 	for _, e := range p.Edges {
-		fmt.Fprintf(&b, "  %s -->|\"%s\"| %s\n", id[e.From], mermaid(list(e.Why)), id[e.To])
+		fmt.Fprintf(&b, "  %s -->|\"%s\"| %s\n", id[e.From], mermaid(list(brief(e.Why))), id[e.To])
 	}
 	for _, e := range p.Dropped {
 		fmt.Fprintf(&b, "  %s -.->|\"not followed\"| %s\n", id[e.From], id[e.To])
@@ -233,7 +245,7 @@ func (p *Plan) DOT() string {
 		b.WriteString("  }\n")
 	}
 	for _, e := range p.Edges {
-		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", id[e.From], id[e.To], dot(e.Why...))
+		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", id[e.From], id[e.To], dot(brief(e.Why)...))
 	}
 	for _, e := range p.Dropped {
 		fmt.Fprintf(&b, "  %s -> %s [label=\"not followed\", style=dashed, constraint=false];\n", id[e.From], id[e.To])
