@@ -1,8 +1,10 @@
 package gstreamer
 
 import (
+	"context"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
@@ -78,5 +80,28 @@ func TestKeyframesOfPictures(t *testing.T) {
 	st := open(t, newMedia(t), pipeline.Source{URL: "test://?frames=7&size=64x48", KeyframesOnly: true})
 	if frames, err := drain(t, st, nil); err != nil || len(frames) != 7 || st.Stats().Skipped != 0 {
 		t.Errorf("%d frames of 7 (%v), %+v", len(frames), err, st.Stats())
+	}
+}
+
+// TestKeyframesOfACamera has a key frame every ten frames.
+func TestKeyframesOfACamera(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	startCamera(t, address, "", "", accessUnits(t))
+	st := open(t, newMedia(t), pipeline.Source{URL: "rtsp://" + address + "/cam", KeyframesOnly: true})
+	for i := range 6 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		f, p, err := st.Next(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+		if f.Seq < uint64(i+1) { // one that was waited for too long may be dropped
+			t.Errorf("frame %d has number %d", i+1, f.Seq)
+		}
+	}
+	if s := st.Stats(); s.Skipped < 45 || s.Frames != 6 {
+		t.Errorf("six key frames, and %+v: want nine others after each of five at least", s)
 	}
 }
