@@ -49,7 +49,7 @@ type detection struct {
 	Attributes map[string]string `json:"attributes"`
 	ExtraData  core.ExtraData    `json:"extra_data"`
 	TrackID    *core.TrackID     `json:"track_id"`
-	Identity   *core.Identity    `json:"with_identity"` // null when nobody is recognised
+	Identity   *core.Identity    `json:"with_identity,omitempty"` // only when somebody is recognised
 	Children   []detection       `json:"children"`
 	Encoding   core.Encoding     `json:"encoding,omitempty"`
 }
