@@ -413,7 +413,10 @@ func (p *process) control(ctx context.Context, what string, limit time.Duration,
 		return nil
 	}
 	if fault, ok := wire.FromStatus(err); ok {
-		return core.Faultf(core.CapsuleFailed, "capsule "+p.name, what, "%w", fault)
+		if name := "capsule " + p.name; !strings.HasPrefix(fault.Error(), name+": ") {
+			return core.Faultf(core.CapsuleFailed, name, what, "%w", fault)
+		}
+		return &core.Fault{Kind: core.CapsuleFailed, Err: fault} // the capsule named itself
 	}
 	select {
 	case <-p.gone:
