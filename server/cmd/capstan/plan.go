@@ -42,8 +42,14 @@ Exit status: 0 done, 1 failed (a manifest is broken), 2 wrong usage.`,
   capstan plan --option detector_replay.class=car
   capstan plan --format mermaid
   capstan plan --format dot | dot -Tsvg > plan.svg`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("catalog") {
+				return nil // --catalog a b c
+			}
+			return noArguments(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.catalog = append(f.catalog, args...)
 			f.chosen = cmd.Flags().Changed("active")
 			for i, name := range f.active {
 				f.active[i] = strings.TrimSpace(name)
@@ -53,7 +59,7 @@ Exit status: 0 done, 1 failed (a manifest is broken), 2 wrong usage.`,
 	}
 	fl := cmd.Flags()
 	fl.SortFlags = false
-	fl.StringArrayVar(&f.catalog, "catalog", nil, "`DIR_OR_FILE` with manifests, repeatable (default: capsules beside the program, or $CAPSTAN_CAPSULES)")
+	fl.StringArrayVar(&f.catalog, "catalog", nil, "`DIR_OR_FILE` with manifests, repeatable; more may follow as arguments (default: capsules beside the program, or $CAPSTAN_CAPSULES)")
 	fl.StringSliceVar(&f.active, "active", nil, "use these capsules only: `a,b`")
 	fl.StringArrayVar(&f.options, "option", nil, "set an option that descriptions follow from, repeatable: `capsule.name=value`")
 	fl.StringArrayVar(&f.gates, "gate", nil, gateUsage)

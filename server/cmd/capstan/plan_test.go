@@ -62,21 +62,21 @@ func TestPlanCommand(t *testing.T) {
 		}},
 		"json": {[]string{"--format", "json"}, 0, []string{`{"stages":[["detector_face"],["tracker_face"],["classifier_mood"]],"edges":[{"from":"detector_face","to":"classifier_mood","why":["class face"]},` +
 			`{"from":"detector_face","to":"tracker_face","why":["class face"]},{"from":"tracker_face","to":"classifier_mood","why":["trait tracked"]}],"dropped":[],"unproven":[],"blocked":[]}` + "\n"}},
-		"mermaid":           {[]string{"--format", "mermaid"}, 0, []string{"flowchart LR\n", `n0("detector_face")`}},
-		"dot":               {[]string{"--format", "dot"}, 0, []string{"digraph plan {\n", `[label="class face"]`}},
-		"active":            {[]string{"--active", "detector_face, classifier_mood"}, 0, []string{"Stage 1\n  detector_face\n", "Left out:\n  classifier_mood\n    missing trait: tracked (class face)\n    To bring it in: add a capsule that gives tracked nodes of class face; switched off, and it would help: tracker_face.\n"}},
-		"active none":       {[]string{"--active", "", "--format", "json"}, 0, []string{`{"stages":[],"edges":[],"dropped":[],"unproven":[],"blocked":[]}`}},
-		"option":            {[]string{"--option", "tracker_face.classes=person", "--active", "detector_face,tracker_face"}, 0, []string{"no class: nobody gives any of [person]", "switched off, and it would help: detector_replay"}},
-		"option brings in":  {[]string{"--option", "detector_replay.class=cat", "--format", "json"}, 0, []string{`"stages":[["detector_face","detector_replay"],`}},
-		"unknown format":    {[]string{"--format", "svg"}, 2, []string{`--format "svg" is not one of text, json, mermaid, dot`}},
-		"unknown active":    {[]string{"--active", "detector_fase"}, 2, []string{`there is no capsule "detector_fase"`, "(did you mean detector_face"}},
-		"nothing like it":   {[]string{"--active", "zzz"}, 2, []string{"(there are: classifier_mood, detector_face, detector_replay, tracker_face)"}},
-		"unknown option":    {[]string{"--option", "tracker_face.clases=x"}, 2, []string{`there is no option "clases"`}},
-		"bad option":        {[]string{"--option", "detector_replay.class="}, 2, []string{"entry 1 is empty"}},
-		"unknown flag":      {[]string{"--formt", "json"}, 2, []string{"unknown flag: --formt"}},
-		"argument":          {[]string{"x"}, 2, []string{"takes no arguments"}},
-		"no catalogue":      {[]string{"--catalog", "/nowhere/at/all"}, 1, []string{"catalog: /nowhere/at/all: no such file or directory"}},
-		"the same one once": {[]string{"--catalog", path, "--active", "detector_face"}, 0, []string{"Stage 1\n  detector_face\n"}},
+		"mermaid":            {[]string{"--format", "mermaid"}, 0, []string{"flowchart LR\n", `n0("detector_face")`}},
+		"dot":                {[]string{"--format", "dot"}, 0, []string{"digraph plan {\n", `[label="class face"]`}},
+		"active":             {[]string{"--active", "detector_face, classifier_mood"}, 0, []string{"Stage 1\n  detector_face\n", "Left out:\n  classifier_mood\n    missing trait: tracked (class face)\n    To bring it in: add a capsule that gives tracked nodes of class face; switched off, and it would help: tracker_face.\n"}},
+		"active none":        {[]string{"--active", "", "--format", "json"}, 0, []string{`{"stages":[],"edges":[],"dropped":[],"unproven":[],"blocked":[]}`}},
+		"option":             {[]string{"--option", "tracker_face.classes=person", "--active", "detector_face,tracker_face"}, 0, []string{"no class: nobody gives any of [person]", "switched off, and it would help: detector_replay"}},
+		"option brings in":   {[]string{"--option", "detector_replay.class=cat", "--format", "json"}, 0, []string{`"stages":[["detector_face","detector_replay"],`}},
+		"unknown format":     {[]string{"--format", "svg"}, 2, []string{`--format "svg" is not one of text, json, mermaid, dot`}},
+		"unknown active":     {[]string{"--active", "detector_fase"}, 2, []string{`there is no capsule "detector_fase"`, "(did you mean detector_face"}},
+		"nothing like it":    {[]string{"--active", "zzz"}, 2, []string{"(there are: classifier_mood, detector_face, detector_replay, tracker_face)"}},
+		"unknown option":     {[]string{"--option", "tracker_face.clases=x"}, 2, []string{`there is no option "clases"`}},
+		"bad option":         {[]string{"--option", "detector_replay.class="}, 2, []string{"entry 1 is empty"}},
+		"unknown flag":       {[]string{"--formt", "json"}, 2, []string{"unknown flag: --formt"}},
+		"a second catalogue": {[]string{"/nowhere/too"}, 1, []string{"catalog: /nowhere/too: no such file or directory"}},
+		"no catalogue":       {[]string{"--catalog", "/nowhere/at/all"}, 1, []string{"catalog: /nowhere/at/all: no such file or directory"}},
+		"the same one once":  {[]string{"--catalog", path, "--active", "detector_face"}, 0, []string{"Stage 1\n  detector_face\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,6 +93,13 @@ func TestPlanCommand(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestPlanTakesNoArgumentsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	if _, status, err := runPlan(t, "x"); status != 2 || !strings.Contains(err.Error(), "takes no arguments") {
+		t.Errorf("status %d, %v", status, err)
 	}
 }
 
