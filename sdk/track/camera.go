@@ -1,32 +1,30 @@
 package track
 
-import (
-	"slices"
-
-	"github.com/capstan-video/capstan/core"
-)
+import "slices"
 
 // fewest is the number of tracks that must move alike before it is the camera that moves.
 const fewest = 4
+
+// asked is the number of tracks from which not every one is asked: their median is as good.
+const asked = 64
 
 // steady moves all tracks by what the camera moved since the frame before, as far as the
 // tracks' own velocities do not tell: the median way from where tracks that were just seen are
 // expected to the detections that overlap them.
 func (t *Tracker) steady(detections []Detection, high []int) {
 	var dx, dy []float64
-	t.grown = t.grown[:0]
-	for _, d := range high {
-		t.grown = append(t.grown, grown(detections[d].Box, 0.2))
-	}
-	for _, o := range t.tracks {
+	near := &t.pairing.row
+	near.set(detections, high, 0.2)
+	for i := 0; i < len(t.tracks); i += 1 + len(t.tracks)/asked {
+		o := t.tracks[i]
 		if !o.confirmed || !o.fresh {
 			continue
 		}
 		best, overlap := -1, 0.0
 		box := grown(o.box, 0.2)
-		for i, d := range high {
-			if v := IoU(box, t.grown[i]); v > overlap && detections[d].Class == o.class {
-				best, overlap = d, v
+		for _, c := range near.beside(box) {
+			if v := IoU(box, c.box); v > overlap && detections[high[c.place]].Class == o.class {
+				best, overlap = high[c.place], v
 			}
 		}
 		if best < 0 || overlap < 0.15 {
@@ -42,8 +40,6 @@ func (t *Tracker) steady(detections []Detection, high []int) {
 	slices.Sort(dy)
 	x, y := dx[len(dx)/2], dy[len(dy)/2]
 	for _, o := range t.tracks {
-		o.motion.x.pos += x
-		o.motion.y.pos += y
-		o.box = core.Box{X1: o.box.X1 + x, Y1: o.box.Y1 + y, X2: o.box.X2 + x, Y2: o.box.Y2 + y}
+		o.shift(x, y)
 	}
 }

@@ -1,5 +1,6 @@
 // Package track follows boxes from frame to frame and says which are the same object: ByteTrack
-// with a Kalman filter in seconds, so that dropped frames and odd frame rates do not matter.
+// and OC-SORT with a Kalman filter in seconds, so that dropped frames and odd frame rates do not
+// matter.
 package track
 
 import (
@@ -28,14 +29,25 @@ type Config struct {
 	TentativeAge  time.Duration // a track that is not confirmed and not seen for longer ends
 	Confirm       int           // a track is confirmed when it was seen this often
 	ClassAgnostic bool          // detections may continue tracks of another class
+
+	// Observed makes it OC-SORT: directions are taken from sights, a track that is not met where
+	// it is expected is looked for where it was seen last, and after a gap the filter relives it.
+	Observed bool
+	DeltaT   time.Duration // the direction of a track is what it did in this time
+	Inertia  float64       // weight of the direction beside the overlap, 0..1
+
+	// Where a detection and a track have encodings, how alike they are counts beside the overlap.
+	Appearance         float64 // its weight, 0..1; 0: encodings are not looked at
+	AppearanceDistance float64 // cosine distance beyond which they are never one
 }
 
 // Default gives the settings that the tests hold to.
 func Default() Config {
 	return Config{
-		High: 0.5, Low: 0.05, New: 0.6, Sure: 0.8,
+		High: 0.7, Low: 0.05, New: 0.6, Sure: 0.8,
 		Match: 0.2, MatchLow: 0.4, MatchTentative: 0.3, Buffer: 0.05,
 		MaxAge: 2 * time.Second, TentativeAge: 100 * time.Millisecond, Confirm: 3,
+		Appearance: 0.4, AppearanceDistance: 0.4,
 	}
 }
 
@@ -44,6 +56,8 @@ type Detection struct {
 	Box   core.Box
 	Score float64 // confidence 0..1
 	Class string
+
+	Encoding core.Encoding // how it looks, nil when that is not known; read during the call only
 }
 
 // one is the state of a track.
@@ -56,6 +70,14 @@ type one struct {
 	confirmed bool
 	seen      core.PTS // last
 	fresh     bool     // seen in the frame before this one
+	missed    int      // frames since, before this one
+
+	past  []sight // OC-SORT: sights of the last DeltaT, at least two
+	saved motion  // OC-SORT: the filter after the last of them
+
+	look     core.Encoding // mean of the encodings, nil without any
+	lookNorm float64       // its length
+	looks    int           // how many are in it, up to memory
 }
 
 // Tracker follows the boxes of one stream. It is for one goroutine at a time.
@@ -66,9 +88,11 @@ type Tracker struct {
 	now    core.PTS
 	begun  bool
 	solver assign.Solver
-	cost   []float64
-	grown  []core.Box // the detections that are being matched
 	ids    []core.TrackID
+
+	pairing  pairing
+	norms    []float64 // lengths of the detections' encodings
+	anyLooks bool      // some are above 0
 }
 
 // New makes a tracker without tracks. Track IDs are random UUIDs, unique over streams.
@@ -91,12 +115,23 @@ func (t *Tracker) Update(pts core.PTS, detections []Detection) []core.TrackID {
 	t.ids = append(t.ids[:0], make([]core.TrackID, len(detections))...)
 	high, low := t.split(detections)
 	t.steady(detections, high)
+	t.encoded(detections)
 	confirmed, tentative := t.byState()
 
-	confirmed, high = t.match(detections, confirmed, high, t.config.Match)
-	fresh, _ := seenLast(confirmed)
-	t.match(detections, fresh, low, t.config.MatchLow)
-	_, high = t.match(detections, tentative, high, t.config.MatchTentative)
+	confirmed, high = t.match(detections, confirmed, high, rule{least: t.config.Match, directed: t.config.Observed, looks: true})
+	fresh, lost := seenLast(confirmed)
+	fresh, low = t.match(detections, fresh, low, rule{least: t.config.MatchLow})
+	confirmed = append(fresh, lost...)
+	if t.config.Observed {
+		confirmed, high = t.match(detections, confirmed, high, rule{least: t.config.Match, last: true, looks: true})
+	}
+	high = t.recognise(detections, confirmed, high)
+	for _, d := range low {
+		if detections[d].Score >= t.config.New {
+			high = append(high, d)
+		}
+	}
+	_, high = t.match(detections, tentative, high, rule{least: t.config.MatchTentative, looks: true})
 	for _, d := range high {
 		if detections[d].Score >= t.config.New {
 			t.begin(detections[d], d)
@@ -117,6 +152,10 @@ func (t *Tracker) advance(pts core.PTS) {
 	}
 	for _, o := range t.tracks {
 		o.fresh = o.seen == t.now
+		o.missed++
+		if o.fresh {
+			o.missed = 0
+		}
 		o.motion.predict(dt, o.fresh)
 		o.box = o.motion.box()
 	}
@@ -158,53 +197,6 @@ func seenLast(tracks []*one) (fresh, lost []*one) {
 	return fresh, lost
 }
 
-// match pairs tracks with detections that overlap at least by least, and gives back what is
-// left of both.
-func (t *Tracker) match(detections []Detection, tracks []*one, chosen []int, least float64) (restTracks []*one, rest []int) {
-	if len(tracks) == 0 || len(chosen) == 0 {
-		return tracks, chosen
-	}
-	t.cost = t.cost[:0]
-	t.grown = t.grown[:0]
-	for _, d := range chosen {
-		t.grown = append(t.grown, grown(detections[d].Box, t.config.Buffer))
-	}
-	for _, o := range tracks {
-		box := grown(o.box, t.config.Buffer)
-		for i, d := range chosen {
-			overlap := IoU(box, t.grown[i])
-			if overlap == 0 || (o.class != detections[d].Class && !t.config.ClassAgnostic) {
-				t.cost = append(t.cost, never)
-				continue
-			}
-			t.cost = append(t.cost, 1-overlap)
-		}
-	}
-	takenTracks, taken := make([]bool, len(tracks)), make([]bool, len(chosen))
-	limit := 1 - least
-	if least <= 0 {
-		limit = 1 // no overlap at all is never a match
-	}
-	for _, p := range t.solver.Within(t.cost, len(tracks), len(chosen), limit+1e-9) {
-		takenTracks[p.Row], taken[p.Col] = true, true
-		t.hit(tracks[p.Row], detections[chosen[p.Col]], chosen[p.Col])
-	}
-	for i, o := range tracks {
-		if !takenTracks[i] {
-			restTracks = append(restTracks, o)
-		}
-	}
-	for i, d := range chosen {
-		if !taken[i] {
-			rest = append(rest, d)
-		}
-	}
-	return restTracks, rest
-}
-
-// never is the cost of what can not be one.
-const never = 2
-
 // grown gives the box with the share of its size added on each side.
 func grown(b core.Box, share float64) core.Box {
 	dx, dy := share*b.Width(), share*b.Height()
@@ -223,7 +215,11 @@ func IoU(a, b core.Box) float64 {
 
 // hit says that o is seen as detection number i.
 func (t *Tracker) hit(o *one, d Detection, i int) {
+	if t.config.Observed {
+		o.relive(d.Box, t.now)
+	}
 	o.motion.correct(d.Box, d.Score)
+	t.notice(o, d, i)
 	o.hits++
 	o.seen = t.now
 	if o.hits >= t.config.Confirm {
@@ -234,12 +230,23 @@ func (t *Tracker) hit(o *one, d Detection, i int) {
 	}
 }
 
+// notice keeps what detection number i says of the track beside its place.
+func (t *Tracker) notice(o *one, d Detection, i int) {
+	if t.config.Observed {
+		o.remember(d.Box, t.now, t.config.DeltaT)
+	}
+	if d.Score >= t.config.High { // weak ones are half hidden and look like what hides them
+		o.learn(d.Encoding, t.norms[i])
+	}
+}
+
 func (t *Tracker) begin(d Detection, i int) {
 	o := &one{id: t.newID(), class: d.Class, motion: startMotion(d.Box), hits: 1, seen: t.now}
 	o.confirmed = d.Score >= t.config.Sure || t.config.Confirm <= 1
 	if o.confirmed {
 		t.ids[i] = o.id
 	}
+	t.notice(o, d, i)
 	t.tracks = append(t.tracks, o)
 }
 

@@ -173,24 +173,6 @@ func TestConfigureKeepsTracks(t *testing.T) {
 	}
 }
 
-func BenchmarkUpdate50(b *testing.B) {
-	r := rand.New(rand.NewPCG(4, 4))
-	var seen []Detection
-	for range 50 {
-		seen = append(seen, at(r.Float64()*1800, r.Float64()*900, 40, 100, 0.5+r.Float64()/2))
-	}
-	tracker := New(Default())
-	now := core.PTS(0)
-	for b.Loop() {
-		now += core.PTS(40 * time.Millisecond)
-		for i := range seen {
-			seen[i].Box.X1 += r.NormFloat64()
-			seen[i].Box.X2 = seen[i].Box.X1 + 40
-		}
-		tracker.Update(now, seen)
-	}
-}
-
 // TestMovingCamera: a camera that jerks by a third of a person's width and more keeps the tracks.
 func TestMovingCamera(t *testing.T) {
 	tracker := New(Default())
