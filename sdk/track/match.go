@@ -1,7 +1,6 @@
 package track
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/capstan-video/capstan/core"
@@ -25,33 +24,82 @@ type edge struct {
 // placed is a detection's box, made larger, and its place in the list that is matched.
 type placed struct {
 	box   core.Box
+	left  float64 // edge of the box as it was detected
 	place int
+}
+
+// started is where a detection begins from the left.
+type started struct {
+	left      float64
+	detection int
 }
 
 // row holds boxes sorted by their left edges, so that a box is compared with those beside it alone.
 type row struct {
+	order  []started // all detections of the frame
+	places []int     // of a detection: its place in the list that is matched and 1, 0 for none
 	boxes  []placed
-	widest float64
+	widest float64 // of the boxes
+	share  float64 // by which they were made larger on each side
 }
 
-func (r *row) set(detections []Detection, chosen []int, share float64) {
-	r.boxes, r.widest = r.boxes[:0], 0
-	for i, d := range chosen {
-		b := grown(detections[d].Box, share)
-		r.boxes = append(r.boxes, placed{b, i})
-		r.widest = max(r.widest, b.Width())
+// sort takes the detections of a frame that have a place.
+func (r *row) sort(detections []Detection, lists ...[]int) {
+	r.order, r.places = r.order[:0], zeroed(r.places, len(detections))
+	for _, chosen := range lists {
+		for _, d := range chosen {
+			r.order = append(r.order, started{detections[d].Box.X1, d})
+		}
 	}
-	slices.SortFunc(r.boxes, func(a, b placed) int {
-		return cmp.Or(cmp.Compare(a.box.X1, b.box.X1), cmp.Compare(a.place, b.place))
+	slices.SortFunc(r.order, func(a, b started) int {
+		switch {
+		case a.left < b.left:
+			return -1
+		case a.left > b.left:
+			return 1
+		}
+		return a.detection - b.detection
 	})
+}
+
+// set takes those detections that are matched now.
+func (r *row) set(detections []Detection, chosen []int, share float64) {
+	r.boxes, r.widest, r.share = r.boxes[:0], 0, share
+	for i, d := range chosen {
+		r.places[d] = i + 1
+	}
+	for _, s := range r.order {
+		if r.places[s.detection] == 0 {
+			continue
+		}
+		b := grown(detections[s.detection].Box, share)
+		r.boxes = append(r.boxes, placed{b, s.left, r.places[s.detection] - 1})
+		r.widest = max(r.widest, b.Width())
+		r.places[s.detection] = 0
+	}
 }
 
 // beside gives the boxes that may overlap b.
 func (r *row) beside(b core.Box) []placed {
-	left := func(p placed, x float64) int { return cmp.Compare(p.box.X1, x) }
-	from, _ := slices.BinarySearchFunc(r.boxes, b.X1-r.widest, left)
-	to, _ := slices.BinarySearchFunc(r.boxes[from:], b.X2, left)
-	return r.boxes[from : from+to]
+	from := r.search(b.X1 - r.widest)
+	to := from
+	for limit := b.X2 + r.share*r.widest; to < len(r.boxes) && r.boxes[to].left <= limit; {
+		to++
+	}
+	return r.boxes[from:to]
+}
+
+// search gives the first box that begins at x or behind it.
+func (r *row) search(x float64) int {
+	lo, hi := 0, len(r.boxes)
+	for lo < hi {
+		if mid := (lo + hi) / 2; r.boxes[mid].left < x {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // pairing is the memory of match between calls.

@@ -114,6 +114,7 @@ func (t *Tracker) Update(pts core.PTS, detections []Detection) []core.TrackID {
 	t.advance(pts)
 	t.ids = append(t.ids[:0], make([]core.TrackID, len(detections))...)
 	high, low := t.split(detections)
+	t.pairing.row.sort(detections, high, low)
 	t.steady(detections, high)
 	t.encoded(detections)
 	confirmed, tentative := t.byState()
