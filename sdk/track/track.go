@@ -38,7 +38,7 @@ type Config struct {
 
 	// Where a detection and a track have encodings, how alike they are counts beside the overlap.
 	Appearance         float64 // its weight, 0..1; 0: encodings are not looked at
-	AppearanceDistance float64 // cosine distance beyond which they are never one
+	AppearanceDistance float64 // cosine distance beyond which a detection above High is never the track's
 }
 
 // Default gives the settings that the tests hold to.

@@ -45,7 +45,7 @@ func options(standard track.Config) []sdk.Option {
 		sdk.Float("match_new", standard.MatchTentative, "As match, for tracks that are not shown yet.", sdk.Between(0, 1)),
 		sdk.Bool("class_agnostic", false, "Let a track go on as another class (a van that is also seen as a truck)."),
 		sdk.Float("appearance", standard.Appearance, "Weight of the encodings beside the overlap, where nodes have encodings; 0: they are not looked at.", sdk.Between(0, 1)),
-		sdk.Float("appearance_distance", standard.AppearanceDistance, "Cosine distance of encodings beyond which a detection is never the track's.", sdk.Between(0, 2)),
+		sdk.Float("appearance_distance", standard.AppearanceDistance, "Cosine distance of encodings beyond which a sure detection is never the track's.", sdk.Between(0, 2)),
 	}
 	if !standard.Observed {
 		return o
