@@ -130,6 +130,7 @@ type (
 		TrackID    *sdk.TrackID               `json:"track_id"`
 		Children   []detection                `json:"children"`
 		Encoding   sdk.Encoding               `json:"encoding"`
+		Identity   json.RawMessage            `json:"with_identity"` // a gallery names again; it is not played
 	}
 )
 

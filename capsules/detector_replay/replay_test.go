@@ -16,7 +16,7 @@ const header = `{"capstan":"0.1.0","source":"a.mp4","width":640,"height":480,"fp
 const frames = `{"seq":1,"pts":0,"captured":"2024-01-01T00:00:00Z","detections":[]}
 {"seq":2,"pts":0.04,"captured":"2024-01-01T00:00:00Z","drops":{"late":1},"detections":[` +
 	`{"id":1,"class_name":"car","coords":[[1,2],[3,2],[3,4.5]],"attributes":{"color":"red"},"extra_data":{"confidence":0.25,"plate":"X"},"track_id":"t-1",` +
-	`"children":[{"id":2,"class_name":"wheel","coords":[[1,2]],"attributes":{},"extra_data":{},"track_id":null,"children":[]}],"encoding":[0.5,1]},` +
+	`"children":[{"id":2,"class_name":"wheel","coords":[[1,2]],"attributes":{},"extra_data":{},"track_id":null,"children":[]}],"with_identity":{"id":1,"unique_name":"ann","nickname":"","metadata":{}},"encoding":[0.5,1]},` +
 	`{"id":3,"class_name":"person","coords":[[5,5],[6,6]],"attributes":{},"extra_data":{},"track_id":null,"children":[]}]}
 `
 

@@ -11,13 +11,14 @@ import (
 type clips struct {
 	full   string // 1920x1080 at 7 Mbit/s
 	small  string // 640x360
+	start  string // the first frames of full: what a start costs
 	origin string // for the table
 }
 
 // makeClips scales real footage up, or the demo clip where there is none, and keeps the result
 // for the next run.
 func makeClips(work, capstan string) (clips, error) {
-	c := clips{full: filepath.Join(work, "1080p.mp4"), small: filepath.Join(work, "360p.mp4")}
+	c := clips{full: filepath.Join(work, "1080p.mp4"), small: filepath.Join(work, "360p.mp4"), start: filepath.Join(work, "start.mp4")}
 	data := os.Getenv("CAPSTAN_TESTDATA")
 	if data == "" {
 		data = filepath.Join("..", "shared", "data")
@@ -34,7 +35,27 @@ func makeClips(work, capstan string) (clips, error) {
 	if err := encode(source, c.full, 1920, 1080, 7000); err != nil {
 		return c, err
 	}
-	return c, encode(source, c.small, 640, 360, 1000)
+	if err := encode(source, c.small, 640, 360, 1000); err != nil {
+		return c, err
+	}
+	return c, cut(c.full, c.start)
+}
+
+// startFrames is the length of the clip that shows what a start costs.
+const startFrames = 25
+
+// cut copies the first frames of a clip without encoding them again.
+func cut(from, to string) error {
+	if _, err := os.Stat(to); err == nil {
+		return nil
+	}
+	part := to + ".part"
+	err := run("gst-launch-1.0", "-q", "-e", "filesrc", "location="+from, "!", "qtdemux", "!", "h264parse", "!",
+		"identity", fmt.Sprintf("eos-after=%d", startFrames+1), "!", "mp4mux", "!", "filesink", "location="+part)
+	if err != nil {
+		return err
+	}
+	return os.Rename(part, to)
 }
 
 func encode(from, to string, w, h, kbits int) error {

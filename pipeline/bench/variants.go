@@ -21,11 +21,13 @@ type variant struct {
 	name string
 	gst  func(clip string) ([]string, func() error) // arguments of gst-launch-1.0, and what to do meanwhile
 	task *task
-	size string // "" full, "small"
+	size string // "" full, "small", "start"
 }
 
 var variants = []variant{
 	{name: "decode", gst: decodeOnly},
+	{name: "decode-start", gst: decodeOnly, size: "start"},
+	{name: "gray-start", task: &task{Capsules: []string{"noop_gray"}, Streams: 1}, size: "start"},
 	{name: "gray", task: &task{Capsules: []string{"noop_gray"}, Streams: 1}},
 	{name: "rgb-gst", gst: decodeRGB},
 	{name: "rgb", task: &task{Capsules: []string{"noop_rgb"}, Streams: 1}},
@@ -53,19 +55,22 @@ type measurement struct {
 }
 
 func (m *measurement) measure(v variant) error {
-	clip := m.clips.full
-	if v.size == "small" {
+	clip, frames := m.clips.full, m.frames
+	switch v.size {
+	case "small":
 		clip = m.clips.small
+	case "start":
+		clip, frames = m.clips.start, startFrames
 	}
 	var o *outcome
 	var err error
 	if v.gst != nil {
-		o, err = m.runGst(v, clip)
+		o, err = runGst(v, clip, frames)
 	} else {
 		t := *v.task
 		t.Clip = clip
 		if o, err = startTask(t); err == nil {
-			err = m.check(t, o)
+			err = check(t, o, frames)
 		}
 	}
 	if err != nil {
@@ -76,8 +81,8 @@ func (m *measurement) measure(v variant) error {
 }
 
 // check refuses an outcome in which anything is missing. A paced run may drop what a camera would.
-func (m *measurement) check(t task, o *outcome) error {
-	want := m.frames * uint64(t.Streams)
+func check(t task, o *outcome, frames uint64) error {
+	want := frames * uint64(t.Streams)
 	if o.Frames+o.Drops != want || (o.Drops > 0 && !t.Realtime) {
 		return fmt.Errorf("%d frames served and %d dropped of %d", o.Frames, o.Drops, want)
 	}
@@ -153,7 +158,7 @@ func shmPair(clip string) ([]string, func() error) {
 // played finds the time that gst-launch-1.0 says it played, without its start.
 var played = regexp.MustCompile(`Execution ended after (\d+):(\d\d):(\d\d\.\d+)`)
 
-func (m *measurement) runGst(v variant, clip string) (*outcome, error) {
+func runGst(v variant, clip string, frames uint64) (*outcome, error) {
 	args, meanwhile := v.gst(clip)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -177,7 +182,7 @@ func (m *measurement) runGst(v variant, clip string) (*outcome, error) {
 	min, _ := strconv.ParseFloat(p[2], 64)
 	s, _ := strconv.ParseFloat(p[3], 64)
 	return &outcome{
-		Frames: m.frames, Seconds: h*3600 + min*60 + s,
+		Frames: frames, Seconds: h*3600 + min*60 + s,
 		CPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
 	}, nil
 }
