@@ -5,6 +5,7 @@
 #include <gst/pbutils/pbutils.h>
 #include <libyuv.h>
 #include <string.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include "_cgo_export.h"
 
@@ -195,6 +196,7 @@ struct bus_sink {
   GstElement *appsink;
   GstBaseTransform *convert, *flip;
   uintptr_t handle;
+  int bell;  // our own descriptor: a pipeline that does not stop may ring when Go has closed its one
   GMutex mu;
   uint64_t arrived;
   arrival ring[RING];
@@ -213,6 +215,7 @@ void bus_sink_unref(bus_sink *s) {
   gst_clear_object(&s->convert);
   gst_clear_object(&s->flip);
   g_mutex_clear(&s->mu);
+  if (s->bell >= 0) close(s->bell);
   g_free(s);
 }
 
@@ -284,33 +287,34 @@ static GstPadProbeReturn on_pad(GstPad *pad, GstPadProbeInfo *info, gpointer dat
 static GstBaseTransform *as_transform(void *e) { return e && GST_IS_BASE_TRANSFORM(e) ? gst_object_ref(e) : NULL; }
 
 // The bell says that there is something to pull. A write to it that would block is not needed: the bell rings already.
-static void ring_bell(gpointer fd) {
+static void ring_bell(bus_sink *s) {
   uint64_t one = 1;
-  ssize_t n = write(GPOINTER_TO_INT(fd), &one, sizeof one);
+  ssize_t n = write(s->bell, &one, sizeof one);
   (void)n;
 }
 
-static GstFlowReturn on_sample(GstAppSink *sink, gpointer fd) {
+static GstFlowReturn on_sample(GstAppSink *sink, gpointer s) {
   (void)sink;
-  ring_bell(fd);
+  ring_bell(s);
   return GST_FLOW_OK;
 }
 
-static void on_eos(GstAppSink *sink, gpointer fd) {
+static void on_eos(GstAppSink *sink, gpointer s) {
   (void)sink;
-  ring_bell(fd);
+  ring_bell(s);
 }
 
 bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle, int bell) {
-  GstAppSinkCallbacks calls = {.eos = on_eos, .new_sample = on_sample};
-  gst_app_sink_set_callbacks(GST_APP_SINK(appsink), &calls, GINT_TO_POINTER(bell), NULL);
   bus_sink *s = g_new0(bus_sink, 1);
   s->refs = 1;
   s->appsink = appsink;  // the pipeline owns it and outlives the sink's use
   s->convert = as_transform(convert);
   s->flip = as_transform(flip);
   s->handle = handle;
+  s->bell = fcntl(bell, F_DUPFD_CLOEXEC, 0);
   g_mutex_init(&s->mu);
+  GstAppSinkCallbacks calls = {.eos = on_eos, .new_sample = on_sample};
+  gst_app_sink_set_callbacks(GST_APP_SINK(appsink), &calls, sink_ref(s), sink_drop);
   GstPad *pad = gst_element_get_static_pad(appsink, "sink");
   gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM | GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_EVENT_FLUSH, on_pad, sink_ref(s),
                     sink_drop);

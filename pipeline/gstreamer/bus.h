@@ -46,7 +46,7 @@ typedef struct {
 // An appsink that offers arena memory upstream and numbers what arrives.
 typedef struct bus_sink bus_sink;
 // transforms are elements (or NULL) whose work counts as converting. handle goes to busNeedArena.
-// bell is an eventfd that rings when there is a frame to pull or the end; it must outlive the pipeline.
+// bell is an eventfd that rings when there is a frame to pull or the end; the sink keeps a descriptor of its own.
 bus_sink *bus_sink_new(void *appsink, void *convert, void *flip, uintptr_t handle, int bell);
 void bus_sink_unref(bus_sink *s);
 // Whether the source asks to be turned or mirrored (orientation tag).
