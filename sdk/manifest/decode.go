@@ -28,6 +28,9 @@ type decoder struct {
 	file   string
 	err    error
 	places map[string]value // of every key read, by path: for errors found later
+
+	programs []Program // what entry says
+	files    []File
 }
 
 func (d *decoder) fail(at value, path, what, want string) {
@@ -111,9 +114,10 @@ func (d *decoder) declaration(v value) core.Declaration {
 		{"metric", d.metric(&m.Metric)},
 		{"models", d.models(&m.Models)},
 		{"entry", d.entry(&m.Entry)},
+		{"files", d.packaged},
 	})
 	d.required(v, "", "name", "version", "output")
-	if m.Entry == "" {
+	if len(d.programs) == 0 {
 		m.Entry = m.Name
 	}
 	d.validate(v, m)
@@ -343,15 +347,6 @@ func (d *decoder) metric(to *core.Metric) func(value, string) {
 			*to = m
 		default:
 			d.fail(v, path, v.what()+" is no metric", "want cosine or euclidean")
-		}
-	}
-}
-
-func (d *decoder) entry(to *string) func(value, string) {
-	return func(v value, p string) {
-		*to = d.scalarText(v, p)
-		if why := badEntry(*to); why != "" {
-			d.fail(v, p, v.what()+" "+why, "want the path of a program inside the capsule's folder, with /")
 		}
 	}
 }

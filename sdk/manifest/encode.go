@@ -16,15 +16,16 @@ import (
 
 // Encode writes a declaration as a person would write the file, in the order of the package
 // comment. It refuses a declaration that is not valid; Decode gives back an equal one.
-func Encode(m core.Declaration) ([]byte, error) {
+func Encode(m core.Declaration) ([]byte, error) { return Manifest{Declaration: m}.Encode() }
+
+func encode(m core.Declaration, programs []Program, files []File) ([]byte, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	if m.Entry == "" {
-		m.Entry = m.Name
-	}
-	if why := badEntry(m.Entry); why != "" {
-		return nil, core.Faultf(core.Invalid, "capsule "+m.Name, "", "entry: %q %s", m.Entry, why)
+	for _, p := range programs {
+		if why := badEntry(p.Path); why != "" {
+			return nil, core.Faultf(core.Invalid, "capsule "+m.Name, "", "entry: %q %s", p.Path, why)
+		}
 	}
 	if err := core.CheckAPI(m.API); err != nil {
 		return nil, fmt.Errorf("capsule %s: %w", m.Name, err)
@@ -35,6 +36,8 @@ func Encode(m core.Declaration) ([]byte, error) {
 	w.description("output", m.Output)
 	w.options(m.Options)
 	w.running(m)
+	w.entry(programs)
+	w.files(files)
 	if w.bad != "" {
 		return nil, core.Faultf(core.Invalid, "capsule "+m.Name, "", "%s is not UTF-8 without bytes 0x7f", w.bad)
 	}
@@ -172,7 +175,6 @@ func (w *writer) running(m core.Declaration) {
 		w.line(0, "metric: %s", w.quote(string(m.Metric)))
 	}
 	w.models(m.Models)
-	w.line(0, "entry: %s", w.quote(m.Entry))
 }
 
 func (w *writer) gate(g core.Gate) {

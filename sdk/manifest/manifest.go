@@ -26,7 +26,10 @@
 //	metric: cosine                  # encoders only
 //	models:                         # files that the capsule needs beside itself
 //	  - {file: x.onnx, url: "https://…", sha256: 64 digits, licence: MIT, source: whose work}
-//	entry: detector_face_pigo       # the program, inside the folder; left out: the name
+//	entry: detector_face_pigo       # the program, inside the folder; left out: the name; or one a platform:
+//	# entry: {linux/amd64: bin/x, linux/arm64: bin/y, any: main.py}
+//	files:                          # of a package: capstan capsule pack writes them
+//	  - {path: LICENSE, size: 11358, sha256: 64 digits, executable: false}
 //
 // Decoding is strict. What is wrong is told in one line that names file, line and what is
 // expected, as a core.Fault of kind Invalid, or CapsuleVersion for an api that is not spoken.
@@ -48,17 +51,26 @@ const firstAPI = "1.0"
 
 // Decode reads one manifest. file is for messages only. The declaration is validated.
 func Decode(file string, data []byte) (core.Declaration, error) {
-	docs, err := parse(file, data)
+	doc, err := single(file, data)
 	if err != nil {
 		return core.Declaration{}, err
 	}
+	return decodeOne(file, doc)
+}
+
+// single gives the one document of a file.
+func single(file string, data []byte) (value, error) {
+	docs, err := parse(file, data)
+	if err != nil {
+		return value{}, err
+	}
 	switch {
 	case len(docs) == 0:
-		return core.Declaration{}, faultAt(file, 0, 0, "the file is empty", "want a manifest: name, version, output")
+		return value{}, faultAt(file, 0, 0, "the file is empty", "want a manifest: name, version, output")
 	case len(docs) > 1:
-		return core.Declaration{}, faultAt(file, docs[1].line, 0, "a second document begins here", "one manifest a file")
+		return value{}, faultAt(file, docs[1].line, 0, "a second document begins here", "one manifest a file")
 	}
-	return decodeOne(file, docs[0])
+	return docs[0], nil
 }
 
 // DecodeList reads a file with a list of manifests; a single manifest, and several documents,
