@@ -65,6 +65,7 @@ type Declaration struct {
 	Entry       string        // the program, relative to the manifest
 	OnDemand    bool          // not used unless it is named: it does nothing without settings
 	Models      []Model       // files that it needs beside itself
+	Needs       Needs         // what it takes of the machine; all else is refused where the system can
 }
 
 // Capability gives what the capsule adds: output over input.
@@ -189,7 +190,7 @@ const APIVersion = "1.0"
 // Validate refuses a declaration that no engine could honour. It names the field as it is
 // spelled in capsule.yaml.
 func (d Declaration) Validate() error {
-	for _, check := range []func() error{d.checkIdentity, d.checkDescriptions, d.checkOptions, d.checkPicture, d.checkModels} {
+	for _, check := range []func() error{d.checkIdentity, d.checkDescriptions, d.checkOptions, d.checkPicture, d.checkModels, d.checkNeeds} {
 		if err := check(); err != nil {
 			return Faultf(Invalid, "capsule "+d.Name, "", "%w", err)
 		}

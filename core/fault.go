@@ -35,6 +35,7 @@ const (
 	CapsuleGarbage  Kind = 304 // its answer is not an answer
 	CapsuleContract Kind = 305 // its answer breaks its own declaration
 	CapsuleFailed   Kind = 306 // it answered with an error
+	CapsuleLimit    Kind = 307 // it took more of the machine than its manifest says it needs
 
 	// Ours.
 	Internal    Kind = 400 // a fault of Capstan itself
@@ -47,7 +48,7 @@ var kindNames = map[Kind]string{
 	Unknown: "unknown", Invalid: "invalid", NotFound: "not found", Exists: "exists", Denied: "denied", Cancelled: "cancelled",
 	SourceOpen: "source open", SourceBroken: "source broken", SourceFormat: "source format", SourceStalled: "source stalled",
 	CapsuleStart: "capsule start", CapsuleVersion: "capsule version", CapsuleExited: "capsule exited", CapsuleDeadline: "capsule deadline",
-	CapsuleGarbage: "capsule garbage", CapsuleContract: "capsule contract", CapsuleFailed: "capsule failed",
+	CapsuleGarbage: "capsule garbage", CapsuleContract: "capsule contract", CapsuleFailed: "capsule failed", CapsuleLimit: "capsule limit",
 	Internal: "internal", Unsupported: "unsupported", Exhausted: "exhausted", Closed: "closed",
 }
 

@@ -16,7 +16,7 @@ var goldenKinds = map[int]struct {
 	100: {Invalid, "invalid", "caller"}, 101: {NotFound, "not found", "caller"}, 102: {Exists, "exists", "caller"}, 103: {Denied, "denied", "caller"}, 104: {Cancelled, "cancelled", "caller"},
 	200: {SourceOpen, "source open", "source"}, 201: {SourceBroken, "source broken", "source"}, 202: {SourceFormat, "source format", "source"}, 203: {SourceStalled, "source stalled", "source"},
 	300: {CapsuleStart, "capsule start", "capsule"}, 301: {CapsuleVersion, "capsule version", "capsule"}, 302: {CapsuleExited, "capsule exited", "capsule"},
-	303: {CapsuleDeadline, "capsule deadline", "capsule"}, 304: {CapsuleGarbage, "capsule garbage", "capsule"}, 305: {CapsuleContract, "capsule contract", "capsule"}, 306: {CapsuleFailed, "capsule failed", "capsule"},
+	303: {CapsuleDeadline, "capsule deadline", "capsule"}, 304: {CapsuleGarbage, "capsule garbage", "capsule"}, 305: {CapsuleContract, "capsule contract", "capsule"}, 306: {CapsuleFailed, "capsule failed", "capsule"}, 307: {CapsuleLimit, "capsule limit", "capsule"},
 	400: {Internal, "internal", "capstan"}, 401: {Unsupported, "unsupported", "capstan"}, 402: {Exhausted, "exhausted", "capstan"}, 403: {Closed, "closed", "capstan"},
 }
 

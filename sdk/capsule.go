@@ -24,6 +24,8 @@ type (
 	PictureSize = core.PictureSize
 	Metric      = core.Metric
 	Gate        = core.Gate
+	Resources   = core.Needs
+	FileNeed    = core.FileNeed
 	Model       = core.Model
 	Polygon     = core.Polygon
 	Point       = core.Point
@@ -67,6 +69,7 @@ type Capsule struct {
 	Metric      Metric        // how to compare its encodings; encoders only
 	OnDemand    bool          // true: not used unless it is named, because it needs settings
 	Models      []Model       // files that it needs beside itself: capstan models pull fetches them
+	Resources   Resources     // what it takes of the machine: network, files, memory…; the zero value: nothing of others
 	Entry       string        // the program's file name; "": the capsule's name
 
 	// Concurrency bounds how many processors of one stream a stateless capsule runs side by
@@ -133,7 +136,7 @@ func (c Capsule) Declaration() core.Declaration {
 	d := core.Declaration{
 		Name: c.Name, Version: c.Version, API: core.APIVersion, Description: c.Description,
 		Input: c.Needs, Output: c.Gives, Options: c.Options, Formats: c.Formats, Picture: c.Picture,
-		Stateful: c.Stateful, EveryN: c.EveryN, Gate: c.Gate, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Models: c.Models, Entry: c.Entry,
+		Stateful: c.Stateful, EveryN: c.EveryN, Gate: c.Gate, Deadline: c.Deadline, Metric: c.Metric, OnDemand: c.OnDemand, Models: c.Models, Needs: c.Resources, Entry: c.Entry,
 	}
 	if d.Entry == "" {
 		d.Entry = c.Name

@@ -113,6 +113,7 @@ func (d *decoder) declaration(v value) core.Declaration {
 		{"deadline", d.deadline(&m.Deadline)},
 		{"metric", d.metric(&m.Metric)},
 		{"models", d.models(&m.Models)},
+		{"needs", d.needs(&m.Needs)},
 		{"entry", d.entry(&m.Entry)},
 		{"files", d.packaged},
 	})

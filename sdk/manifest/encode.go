@@ -175,6 +175,7 @@ func (w *writer) running(m core.Declaration) {
 		w.line(0, "metric: %s", w.quote(string(m.Metric)))
 	}
 	w.models(m.Models)
+	w.needs(m.Needs)
 }
 
 func (w *writer) gate(g core.Gate) {

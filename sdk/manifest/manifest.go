@@ -26,6 +26,13 @@
 //	metric: cosine                  # encoders only
 //	models:                         # files that the capsule needs beside itself
 //	  - {file: x.onnx, url: "https://…", sha256: 64 digits, licence: MIT, source: whose work}
+//	needs:                          # of the machine; what is left out is refused or has a bound
+//	  network: [api.example.com:443] # by TCP; none, or left out: no network
+//	  files: ["${path}", {path: /srv/out, mode: rw}] # ${path}: what the option path names
+//	  devices: [/dev/nvidia*]
+//	  memory: 512MiB                # over all its processes; left out: 4GiB
+//	  cpu: 1.5                      # left out: no bound
+//	  processes: 4                  # child processes at one time; left out: 32
 //	entry: detector_face_pigo       # the program, inside the folder; left out: the name; or one a platform:
 //	# entry: {linux/amd64: bin/x, linux/arm64: bin/y, any: main.py}
 //	files:                          # of a package: capstan capsule pack writes them
