@@ -10,6 +10,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sample.jpg \
             $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
 PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
+PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest
 STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
 
 .PHONY: help setup build run test bench score lint generate onnxruntime clean
@@ -26,6 +27,7 @@ build: setup ## build the program and the capsules into bin/
 	@for c in $(CAPSULES); do mkdir -p $(BIN)/capsules/$$c; cp capsules/$$c/capsule.yaml $(BIN)/capsules/$$c/; done
 	@go build -o $(BIN)/.capsules/ $(addprefix ./capsules/,$(CAPSULES))
 	@for c in $(CAPSULES); do mv $(BIN)/.capsules/$$c $(BIN)/capsules/$$c/; done; rmdir $(BIN)/.capsules
+	@rm -rf $(BIN)/python; mkdir -p $(BIN)/python; cp -r sdk/python/capstan $(BIN)/python/; find $(BIN)/python -name __pycache__ -prune -exec rm -r {} +
 
 run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a real street
 	@mkdir -p $(OUT)
@@ -40,6 +42,10 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 
 test: setup ## run every test, with the race detector; capsules on whole clips without it
 	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
+	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
+	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
+	  /usr/bin/python3 -m pytest -q -p no:cacheprovider sdk/python examples; \
+	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi
 	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v /capsules/)
 	go test -race -shuffle=on -timeout 15m -run Conformance ./capsules/...
 	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track

@@ -63,16 +63,20 @@ type event struct{ answer *wire.FrameAnswer }
 
 // startProcess starts the program up to the point where its service can be called.
 func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
+	if err := c.secure(ctx); err != nil {
+		return nil, err
+	}
 	p := &process{
 		name: c.name, log: c.log, cfg: &c.host.cfg, counters: &c.counters, calls: map[uint64]chan event{},
 		offered: map[uint64]func(){}, gone: make(chan struct{}), cleaned: make(chan struct{}), started: time.Now(),
 	}
 	p.alive, p.die = context.WithCancel(context.Background())
-	cmd := exec.Command(c.spec.Path, c.spec.Args...)
-	cmd.Dir = c.spec.Dir
-	cmd.Env = p.environment(c.spec.Env)
+	cmd, err := c.command(ctx, p.environment(c.spec.Env))
+	if err != nil {
+		p.die()
+		return nil, err
+	}
 	if !p.cfg.Copy {
-		var err error
 		if p.conn, p.far, err = shm.Pair(); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,2 @@
+"""placeholder"""
+WORKER_ENV = "CAPSTAN_WORKER_FD"

@@ -1,0 +1,1 @@
+"""The messages of sdk/wire/capsule.proto, generated; see docs/reference/wire.md."""
