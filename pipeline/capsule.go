@@ -47,7 +47,10 @@ type Capsule interface {
 	Declaration() core.Declaration
 	// Values gives the complete settings for streams that have none of their own.
 	Values() core.Values
-	// OpenStream must have returned before the stream's first Process. values are complete.
+	// Configure changes Values. Streams that are open keep theirs. values are complete.
+	Configure(ctx context.Context, values core.Values) error
+	// OpenStream must have returned before the stream's first Process. values are complete. On a
+	// stream that is open it changes the values; when that fails the stream has its old ones.
 	OpenStream(ctx context.Context, id core.StreamID, values core.Values) error
 	CloseStream(ctx context.Context, id core.StreamID) error
 	// Process always returns: with the answer, or a *core.Fault of kind CapsuleExited,

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,15 +36,18 @@ type Engine struct {
 	media Media
 	log   hclog.Logger
 
+	// turn has a place for whoever changes the capsules or opens a session. It is taken before mu.
+	turn chan struct{}
+
 	mu       sync.Mutex
 	capsules map[string]Capsule
-	sessions map[*Session]struct{}
+	sessions map[*Session]bool // false: its capsules are told of the stream, its source is not open yet
 	closed   bool
 }
 
 // New gives an engine without capsules.
 func New(media Media, log hclog.Logger) *Engine {
-	return &Engine{media: media, log: log, capsules: map[string]Capsule{}, sessions: map[*Session]struct{}{}}
+	return &Engine{media: media, log: log, capsules: map[string]Capsule{}, sessions: map[*Session]bool{}, turn: make(chan struct{}, 1)}
 }
 
 // Add makes a running capsule known to sessions that open later. The engine does not close it.
@@ -72,6 +76,32 @@ func (e *Engine) Capsules() []Capsule {
 // Open starts a session; ctx bounds the opening only. It fails before the first frame where
 // that can be known: unknown capsules or options, a source that cannot be opened.
 func (e *Engine) Open(ctx context.Context, job Job) (*Session, error) {
+	s, err := e.begin(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	closed := e.closed
+	if !closed {
+		e.sessions[s] = true
+	}
+	e.mu.Unlock()
+	if closed {
+		_ = s.Close()
+		return nil, closedFault()
+	}
+	return s, nil
+}
+
+// begin makes a session and tells the capsules of its stream. No change comes between.
+func (e *Engine) begin(ctx context.Context, job Job) (*Session, error) {
+	if err := e.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.give()
 	stations, err := e.stations(job)
 	if err != nil {
 		return nil, err
@@ -80,19 +110,28 @@ func (e *Engine) Open(ctx context.Context, job Job) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
+	if err := s.openStations(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		_ = s.Close()
-		return nil, core.Faultf(core.Closed, "engine", "", "it is closed")
-	}
-	e.sessions[s] = struct{}{}
+	e.sessions[s] = false
 	e.mu.Unlock()
 	return s, nil
 }
+
+// take waits for the engine's turn.
+func (e *Engine) take(ctx context.Context) error {
+	select {
+	case e.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return core.Faultf(core.Cancelled, "engine", "", "another change is under way: %w", context.Cause(ctx))
+	}
+}
+
+func (e *Engine) give() { <-e.turn }
+
+func closedFault() error { return core.Faultf(core.Closed, "engine", "", "it is closed") }
 
 // stations prepares the active capsules with the job's options, by name.
 func (e *Engine) stations(job Job) ([]*station, error) {
@@ -103,10 +142,10 @@ func (e *Engine) stations(job Job) ([]*station, error) {
 	}
 	var list []*station
 	for name, c := range e.capsules {
-		if job.Active != nil && !slices.Contains(job.Active, name) {
+		if !job.uses(name) {
 			continue
 		}
-		st, err := newStation(c, job)
+		st, err := newStation(c, c.Values(), job)
 		if err != nil {
 			return nil, err
 		}
@@ -115,6 +154,9 @@ func (e *Engine) stations(job Job) ([]*station, error) {
 	slices.SortFunc(list, func(a, b *station) int { return strings.Compare(a.name, b.name) })
 	return list, nil
 }
+
+// uses says whether a capsule of this name has a part in the session.
+func (j Job) uses(name string) bool { return j.Active == nil || slices.Contains(j.Active, name) }
 
 // knownLocked refuses names that no capsule of the engine has.
 func (e *Engine) knownLocked(job Job) error {
@@ -130,22 +172,18 @@ func (e *Engine) knownLocked(job Job) error {
 	}
 	for _, name := range names {
 		if _, ok := e.capsules[name]; !ok {
-			return core.Faultf(core.NotFound, "engine", "capsule "+name, "there is no such capsule; there are: %s", e.namesLocked())
+			return noSuchCapsule(name, e.capsules)
 		}
 	}
 	return nil
 }
 
-func (e *Engine) namesLocked() string {
-	names := make([]string, 0, len(e.capsules))
-	for n := range e.capsules {
-		names = append(names, n)
+func noSuchCapsule(name string, there map[string]Capsule) error {
+	names := "none"
+	if len(there) > 0 {
+		names = strings.Join(slices.Sorted(maps.Keys(there)), ", ")
 	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return core.Faultf(core.NotFound, "engine", "capsule "+name, "there is no such capsule; there are: %s", names)
 }
 
 func (e *Engine) forget(s *Session) {
@@ -159,8 +197,10 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	e.closed = true
 	open := make([]*Session, 0, len(e.sessions))
-	for s := range e.sessions {
-		open = append(open, s)
+	for s, ready := range e.sessions {
+		if ready { // the others find the engine closed
+			open = append(open, s)
+		}
 	}
 	e.mu.Unlock()
 	var first error
@@ -185,10 +225,11 @@ type station struct {
 	tally   *capsuleTally
 }
 
-func newStation(c Capsule, job Job) (*station, error) {
+// newStation puts the job's settings over own, those of the capsule itself.
+func newStation(c Capsule, own core.Values, job Job) (*station, error) {
 	decl := c.Declaration()
 	given := map[string]any{}
-	for k, v := range c.Values() {
+	for k, v := range own {
 		given[k] = v
 	}
 	for k, v := range job.Options[decl.Name] {
@@ -214,7 +255,7 @@ func newStation(c Capsule, job Job) (*station, error) {
 		return nil, err
 	}
 	if resolved.Stateful || st.door != nil {
-		st.turns = newTurnstile(0)
+		st.turns = newTurnstile()
 	}
 	return st, nil
 }

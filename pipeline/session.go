@@ -39,8 +39,13 @@ type Session struct {
 
 	mu      sync.Mutex
 	route   *route
-	opened  []*station // whose capsules know the stream
-	err     error      // why reading ended; io.EOF at the end
+	ticket  uint64 // of the next frame
+	under   underway
+	held    chan struct{}       // not nil: no frame begins until it is closed
+	known   []Capsule           // that know the stream
+	seen    map[string]*station // the last one of each name, for the report
+	over    bool                // closing; capsules are not told of the stream any more
+	err     error               // why reading ended; io.EOF at the end
 	drops   map[string]uint64
 	frames  uint64
 	nodes   uint64
@@ -68,16 +73,19 @@ func newSession(e *Engine, job Job, stations []*station) (*Session, error) {
 	log := e.log.Named("session")
 	s := &Session{
 		job: job, engine: e, log: log, stations: map[string]*station{}, drops: map[string]uint64{}, closed: make(chan struct{}),
+		under: newUnderway(), seen: map[string]*station{},
 		source: &source{
 			media: e.media, spec: job.Source, policy: job.Reconnect, stallAfter: orElse(job.StallAfter, stallAfter(job.Source)),
 			log: log, now: time.Now,
 		},
 	}
+	s.reading, s.stop = context.WithCancelCause(context.Background())
+	s.walking, s.abort = context.WithCancelCause(context.Background())
 	for _, st := range stations {
 		s.stations[st.name] = st
 	}
 	var err error
-	s.route, err = s.makeRoute()
+	s.route, err = s.makeRoute(s.stations)
 	return s, err
 }
 
@@ -89,37 +97,39 @@ func stallAfter(s Source) time.Duration {
 	return defaultStallAfter
 }
 
-// makeRoute plans the stations that are there now.
-func (s *Session) makeRoute() (*route, error) {
+// makeRoute plans the given stations.
+func (s *Session) makeRoute(stations map[string]*station) (*route, error) {
 	var list []plan.Capsule
-	for _, st := range s.stations {
+	for _, st := range stations {
 		list = append(list, plan.Of(st.decl))
 	}
 	p, err := plan.Make(list)
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range p.Ungated {
-		s.log.Warn("the gate of a capsule is off; it runs on every frame", "capsule", u.Capsule, "nobody_gives", u.Class, "hint", u.Hint)
-	}
+	s.sayUngated(p)
 	r := &route{plan: p}
 	for _, names := range p.Stages {
 		stage := make([]*station, 0, len(names))
 		for _, n := range names {
-			stage = append(stage, s.stations[n])
+			stage = append(stage, stations[n])
 		}
 		r.stages = append(r.stages, stage)
 	}
 	return r, nil
 }
 
-// open tells the capsules of the stream, then opens the source, then begins to read.
-func (s *Session) open(ctx context.Context) error {
-	s.reading, s.stop = context.WithCancelCause(context.Background())
-	s.walking, s.abort = context.WithCancelCause(context.Background())
-	if err := s.openStations(ctx); err != nil {
-		return errors.Join(err, s.Close())
+// sayUngated warns of gates that are off, unless they were before.
+func (s *Session) sayUngated(p *plan.Plan) {
+	for _, u := range p.Ungated {
+		if s.route == nil || !slices.Contains(s.route.plan.Ungated, u) {
+			s.log.Warn("the gate of a capsule is off; it runs on every frame", "capsule", u.Capsule, "nobody_gives", u.Class, "hint", u.Hint)
+		}
 	}
+}
+
+// open opens the source and begins to read. The capsules know the stream already.
+func (s *Session) open(ctx context.Context) error {
 	if err := s.source.open(ctx); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -136,13 +146,14 @@ func (s *Session) open(ctx context.Context) error {
 	return nil
 }
 
+// openStations tells the capsules of the plan of the stream.
 func (s *Session) openStations(ctx context.Context) error {
 	for _, stage := range s.route.stages {
 		for _, st := range stage {
-			if err := st.capsule.OpenStream(ctx, s.job.Source.Stream, st.values); err != nil {
+			if err := s.tell(ctx, st.capsule, st.values); err != nil {
 				return err
 			}
-			s.opened = append(s.opened, st)
+			s.seen[st.name] = st
 		}
 	}
 	return nil
@@ -205,7 +216,7 @@ func (s *Session) read() {
 
 func (s *Session) admitAll() error {
 	every := uint64(max(1, s.job.Every))
-	var seen, ticket uint64
+	var seen uint64
 	drops := map[string]uint64{}
 	for {
 		began := time.Now()
@@ -230,13 +241,12 @@ func (s *Session) admitAll() error {
 				drops[reason] += n
 			}
 			if seen++; (seen-1)%every == 0 {
-				s.admit(ticket, f, p, drops)
+				s.admit(f, p, drops)
 				break
 			}
 			p.Release()
 			drops[DropEvery]++
 		}
-		ticket++
 		drops = map[string]uint64{}
 	}
 }
@@ -266,31 +276,65 @@ func (s *Session) keepDrops(drops map[string]uint64) {
 	}
 }
 
-func (s *Session) admit(ticket uint64, f core.Frame, p Picture, drops map[string]uint64) {
+func (s *Session) admit(f core.Frame, p Picture, drops map[string]uint64) {
 	f.Stream = s.job.Source.Stream
 	turn := make(chan *Result, 1)
 	s.pending <- turn
-	s.mu.Lock()
-	r := s.route
-	s.mu.Unlock()
-	w := &walk{session: s, route: r, ticket: ticket, frame: f, picture: p, drops: drops, began: time.Now()}
+	began := time.Now()
+	r, ticket := s.begin()
+	w := &walk{session: s, route: r, ticket: ticket, frame: f, picture: p, drops: drops, began: began}
 	s.walkers.Add(1)
 	go func() {
 		defer s.walkers.Done()
 		w.through(s.walking)
+		s.end(ticket)
 		turn <- &Result{Frame: f, Nodes: w.nodes, Drops: w.drops, Latency: time.Since(w.began), picture: p}
 	}()
+}
+
+// begin gives a frame its ticket and the route of this moment. While the session is held the
+// frame waits.
+func (s *Session) begin() (*route, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.held != nil && s.walking.Err() == nil {
+		held := s.held
+		s.mu.Unlock()
+		select {
+		case <-held:
+		case <-s.walking.Done():
+		}
+		s.mu.Lock()
+	}
+	r, ticket := s.route, s.ticket
+	s.ticket++
+	s.under.begin(ticket)
+	for _, stage := range r.stages {
+		for _, st := range stage {
+			if st.turns != nil {
+				st.turns.join(ticket)
+			}
+		}
+	}
+	return r, ticket
+}
+
+// end notes that no capsule has anything to do with the frame any more.
+func (s *Session) end(ticket uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under.end(ticket)
 }
 
 // leaveOut plans again without a capsule that will not come back.
 func (s *Session) leaveOut(st *station, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.stations[st.name]; !ok {
-		return
+	if now, ok := s.stations[st.name]; !ok || now.capsule != st.capsule {
+		return // it was left out, or replaced, before
 	}
 	delete(s.stations, st.name)
-	r, err := s.makeRoute()
+	r, err := s.makeRoute(s.stations)
 	if err != nil {
 		s.log.Error("cannot plan without a broken capsule", "capsule", st.name, "err", err)
 		return
@@ -308,13 +352,12 @@ func (s *Session) Stats() SessionStats {
 	if !s.began.IsZero() {
 		st.Elapsed = time.Since(s.began)
 	}
-	opened := slices.Clone(s.opened)
+	seen := maps.Clone(s.seen)
 	s.mu.Unlock()
 	st.Media, st.Source = s.source.stats(), s.source.Status()
-	for _, o := range opened {
-		st.Capsules = append(st.Capsules, o.tally.report(o.name, o.capsule.Stats()))
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		st.Capsules = append(st.Capsules, seen[name].tally.report(name, seen[name].capsule.Stats()))
 	}
-	slices.SortFunc(st.Capsules, func(a, b CapsuleReport) int { return strings.Compare(a.Name, b.Name) })
 	return st
 }
 
@@ -332,7 +375,8 @@ func (s *Session) Close() error {
 		s.readers.Wait()
 		s.walkers.Wait()
 		s.discard()
-		err = errors.Join(s.source.close(), s.closeStations())
+		err = s.source.close()
+		s.closeStations()
 		s.engine.forget(s)
 		close(s.closed)
 	})
@@ -353,13 +397,22 @@ func (s *Session) discard() {
 // closeStationTimeout bounds what a hanging capsule can do to the end of a session.
 const closeStationTimeout = 5 * time.Second
 
-func (s *Session) closeStations() error {
+// closeStations ends the stream in every capsule that knows it.
+func (s *Session) closeStations() {
+	s.mu.Lock()
+	s.over = true
+	known := s.known
+	s.known = nil
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeStationTimeout)
 	defer cancel()
-	for _, st := range s.opened {
-		if err := st.capsule.CloseStream(ctx, s.job.Source.Stream); err != nil {
-			s.log.Warn("a capsule did not close the stream", "capsule", st.name, "err", err)
-		}
+	for _, c := range known {
+		s.closeStream(ctx, c)
 	}
-	return nil
+}
+
+func (s *Session) closeStream(ctx context.Context, c Capsule) {
+	if err := c.CloseStream(ctx, s.job.Source.Stream); err != nil {
+		s.log.Warn("a capsule did not close the stream", "capsule", c.Declaration().Name, "err", err)
+	}
 }

@@ -132,9 +132,13 @@ func (s *source) Status() SourceStatus {
 	return s.status
 }
 
+// info gives what is known of the source; nothing before it was opened.
 func (s *source) info() MediaInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stream == nil {
+		return MediaInfo{}
+	}
 	return s.stream.Info()
 }
 

@@ -28,7 +28,8 @@ type CapsuleReport struct {
 	HandoffP50 time.Duration
 	HandoffP99 time.Duration
 	Times      CapsuleTimes // the same, whole
-	Restarts   uint64
+	Restarts   uint64       // of all capsules that had this name
+	Replaced   uint64       // times that another one took its place
 	State      string
 	PID        int // of its present process; 0: none
 }
@@ -77,6 +78,7 @@ type capsuleTally struct {
 	calls, nodes, retries      uint64
 	violations, conflicts      uint64
 	failures, starved, skipped map[string]uint64
+	replaced, restarts         uint64 // restarts: of those that were replaced
 	times                      CapsuleTimes
 	said                       throttle
 	hungry                     atomic.Bool // starvation was said
@@ -96,6 +98,15 @@ func (t *capsuleTally) called(total, queue, convert time.Duration, a Answer) {
 	t.times.Convert.Add(convert)
 	t.times.Handoff.Add(a.Handoff)
 	t.times.Compute.Add(a.Compute)
+}
+
+// follow notes that another capsule goes on with the counts of one that was like this.
+func (t *capsuleTally) follow(old CapsuleStats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replaced++
+	t.restarts += old.Restarts
+	t.hungry.Store(false)
 }
 
 func (t *capsuleTally) skip(reason string) {
@@ -145,7 +156,7 @@ func (t *capsuleTally) report(name string, st CapsuleStats) CapsuleReport {
 		P50: t.times.Total.Quantile(0.5), P99: t.times.Total.Quantile(0.99),
 		Queue: t.times.Queue.Mean(), Convert: t.times.Convert.Mean(), Handoff: t.times.Handoff.Mean(), Compute: t.times.Compute.Mean(),
 		HandoffP50: t.times.Handoff.Quantile(0.5), HandoffP99: t.times.Handoff.Quantile(0.99),
-		Times: t.times, Restarts: st.Restarts, State: st.State, PID: st.PID,
+		Times: t.times, Restarts: t.restarts + st.Restarts, Replaced: t.replaced, State: st.State, PID: st.PID,
 	}
 }
 

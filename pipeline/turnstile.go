@@ -2,27 +2,33 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
-// turnstile lets tickets through one at a time, in order, so that a stateful capsule sees the
-// frames of a stream one after the other although many are under way. Every ticket from the
-// first must enter and leave, or the ones behind it wait for ever.
+// turnstile lets tickets through one at a time, in the order in which they joined, so that a
+// stateful capsule sees the frames of a stream one after the other although many are under way.
+// Every ticket that joins must leave, or the ones behind it wait for ever.
 type turnstile struct {
 	mu      sync.Mutex
-	next    uint64
+	queue   []uint64 // joined and not left; as long as the session's window at most
 	waiting map[uint64]chan struct{}
 }
 
-func newTurnstile(first uint64) *turnstile {
-	return &turnstile{next: first, waiting: map[uint64]chan struct{}{}}
+func newTurnstile() *turnstile { return &turnstile{waiting: map[uint64]chan struct{}{}} }
+
+// join takes a place behind all tickets that are there.
+func (t *turnstile) join(ticket uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = append(t.queue, ticket)
 }
 
 // enter waits for ticket's turn. When ctx ends first it returns its cause, and the ticket
 // must leave all the same.
 func (t *turnstile) enter(ctx context.Context, ticket uint64) error {
 	t.mu.Lock()
-	if t.next >= ticket {
+	if len(t.queue) > 0 && t.queue[0] == ticket {
 		t.mu.Unlock()
 		return nil
 	}
@@ -37,15 +43,19 @@ func (t *turnstile) enter(ctx context.Context, ticket uint64) error {
 	}
 }
 
-// leave lets the next ticket in.
+// leave lets the next ticket in. A ticket may leave before its turn, and twice.
 func (t *turnstile) leave(ticket uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.next = max(t.next, ticket+1)
-	for n, turn := range t.waiting {
-		if n <= t.next {
-			close(turn)
-			delete(t.waiting, n)
-		}
+	if i := slices.Index(t.queue, ticket); i >= 0 {
+		t.queue = slices.Delete(t.queue, i, i+1)
+	}
+	delete(t.waiting, ticket)
+	if len(t.queue) == 0 {
+		return
+	}
+	if turn, ok := t.waiting[t.queue[0]]; ok {
+		close(turn)
+		delete(t.waiting, t.queue[0])
 	}
 }

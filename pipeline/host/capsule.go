@@ -135,15 +135,7 @@ func (c *Capsule) prepare(ctx context.Context, p *process) error {
 		streams[id] = s
 	}
 	c.mu.Unlock()
-	text, err := wire.EncodeValues(values)
-	if err != nil {
-		return err
-	}
-	limit := c.host.cfg.LoadTimeout
-	err = p.control(ctx, "configure", limit, func(ctx context.Context) error {
-		_, err := p.rpc.Configure(ctx, &wire.ConfigureRequest{OptionsJson: text})
-		return err
-	})
+	err = c.configure(ctx, p, values)
 	for id, s := range streams {
 		if err == nil {
 			err = c.tell(ctx, p, id, s)
@@ -306,6 +298,40 @@ func (c *Capsule) currentLocked() (*process, error) {
 		return nil, core.Faultf(core.CapsuleExited, "capsule "+c.name, "", "it is being started again: %w", c.lastErr)
 	}
 	return c.process, nil
+}
+
+// Configure changes Values, also for processes that are started again later; open streams keep
+// what they were opened with. It waits for a capsule that is being started again. values are
+// complete. When it fails the old ones stay.
+func (c *Capsule) Configure(ctx context.Context, values core.Values) error {
+	if err := c.Ready(ctx); err != nil {
+		return err
+	}
+	c.control.Lock()
+	defer c.control.Unlock()
+	p, err := c.current()
+	if err != nil {
+		return err
+	}
+	if err := c.configure(ctx, p, values); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.values, c.spec.Options = values, values
+	c.mu.Unlock()
+	return nil
+}
+
+// configure tells one process its options; the first time it loads its models.
+func (c *Capsule) configure(ctx context.Context, p *process, values core.Values) error {
+	text, err := wire.EncodeValues(values)
+	if err != nil {
+		return err
+	}
+	return p.control(ctx, "configure", c.host.cfg.LoadTimeout, func(ctx context.Context) error {
+		_, err := p.rpc.Configure(ctx, &wire.ConfigureRequest{OptionsJson: text})
+		return err
+	})
 }
 
 // OpenStream opens a stream with values, which are complete; on one that is open it changes

@@ -17,9 +17,13 @@ type Capsule struct {
 	OpenFunc    func(ctx context.Context, id core.StreamID, v core.Values) error
 	StatsFunc   func() pipeline.CapsuleStats
 
-	mu    sync.Mutex
-	open  map[core.StreamID]int
-	calls []pipeline.Call
+	// ConfigureFunc says whether the capsule takes new settings.
+	ConfigureFunc func(ctx context.Context, v core.Values) error
+
+	mu     sync.Mutex
+	values core.Values // of Configure
+	open   map[core.StreamID]core.Values
+	calls  []pipeline.Call
 }
 
 var _ pipeline.Capsule = (*Capsule)(nil)
@@ -27,8 +31,13 @@ var _ pipeline.Capsule = (*Capsule)(nil)
 // Declaration gives Decl.
 func (c *Capsule) Declaration() core.Declaration { return c.Decl }
 
-// Values gives Settings over the defaults.
+// Values gives Settings over the defaults, or what Configure was given.
 func (c *Capsule) Values() core.Values {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.values != nil {
+		return c.values
+	}
 	v, err := c.Decl.Complete(c.Settings)
 	if err != nil {
 		panic(err)
@@ -36,7 +45,20 @@ func (c *Capsule) Values() core.Values {
 	return v
 }
 
-// OpenStream counts the stream as open.
+// Configure keeps the values unless ConfigureFunc refuses them.
+func (c *Capsule) Configure(ctx context.Context, v core.Values) error {
+	if c.ConfigureFunc != nil {
+		if err := c.ConfigureFunc(ctx, v); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values = v
+	return nil
+}
+
+// OpenStream notes the stream as open, with these values.
 func (c *Capsule) OpenStream(ctx context.Context, id core.StreamID, v core.Values) error {
 	if c.OpenFunc != nil {
 		if err := c.OpenFunc(ctx, id, v); err != nil {
@@ -46,17 +68,17 @@ func (c *Capsule) OpenStream(ctx context.Context, id core.StreamID, v core.Value
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
-		c.open = map[core.StreamID]int{}
+		c.open = map[core.StreamID]core.Values{}
 	}
-	c.open[id]++
+	c.open[id] = v
 	return nil
 }
 
-// CloseStream counts the stream as closed.
+// CloseStream notes the stream as closed.
 func (c *Capsule) CloseStream(_ context.Context, id core.StreamID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open[id]--
+	delete(c.open, id)
 	return nil
 }
 
@@ -64,11 +86,14 @@ func (c *Capsule) CloseStream(_ context.Context, id core.StreamID) error {
 func (c *Capsule) OpenStreams() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := 0
-	for _, k := range c.open {
-		n += k
-	}
-	return n
+	return len(c.open)
+}
+
+// StreamValues gives the values of a stream, nil when it is not open.
+func (c *Capsule) StreamValues(id core.StreamID) core.Values {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open[id]
 }
 
 // Process keeps the call and calls ProcessFunc.
