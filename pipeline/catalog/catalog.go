@@ -1,8 +1,9 @@
-// Package catalog finds the manifests of capsules on disk and reads them, without running
-// anything.
+// Package catalog finds capsules on disk, folders with manifests and packages, and reads them
+// without running anything.
 package catalog
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,13 +14,16 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline/plan"
 	"github.com/capstan-video/capstan/sdk/manifest"
+	"github.com/capstan-video/capstan/sdk/pack"
 )
 
 // Entry is one capsule of the catalogue.
 type Entry struct {
 	Declaration core.Declaration // options not put in
 	Dir         string           // the folder of its manifest
-	File        string           // the manifest, or the list that it stands in
+	File        string           // the manifest, the list that it stands in, or the package
+	Package     *Packaged        // nil: it is a folder
+	Platforms   []string         // that it has programs for; nil: any
 }
 
 // Program gives the path of the capsule's program.
@@ -38,10 +42,31 @@ const (
 // folders are not searched; links are followed, each folder and file counts once. A path that
 // is not there, a broken manifest and a name that stands twice are faults; the last names both
 // files.
-func Load(paths ...string) ([]Entry, error) {
-	l := loader{seen: map[string]bool{}, byName: map[string]Entry{}}
+//
+// A package, FILE.cap, is read too, where it is named or found; one that lies within a capsule's
+// own folder is not, unless it is named. It is checked and unpacked into the cache.
+func Load(paths ...string) ([]Entry, error) { return Loader{}.Load(context.Background(), paths...) }
+
+// Loader is how a catalogue is read. The zero value is good.
+type Loader struct {
+	Key   pack.Key    // asked, once, for the passphrase of encrypted packages; nil: pack.EnvKey
+	Cache *pack.Cache // where packages are unpacked; nil: pack.DefaultCache
+	Peek  bool        // packages are read and not unpacked: their entries have no Dir
+	// Broken is told of what cannot be read, which is then left out; nil: the first is the end.
+	Broken func(path string, err error)
+	// Progress is told how far a package is unpacked; nil: nobody is.
+	Progress func(name string, done, total int64)
+}
+
+// Load is the function of that name, with these settings.
+func (o Loader) Load(ctx context.Context, paths ...string) ([]Entry, error) {
+	if o.Key == nil {
+		o.Key = pack.EnvKey
+	}
+	o.Key = pack.Once(o.Key)
+	l := loader{Loader: o, ctx: ctx, seen: map[string]bool{}, byName: map[string]Entry{}}
 	for _, p := range paths {
-		if err := l.load(p); err != nil {
+		if err := l.excuse(p, l.load(p)); err != nil {
 			return nil, err
 		}
 	}
@@ -50,6 +75,8 @@ func Load(paths ...string) ([]Entry, error) {
 }
 
 type loader struct {
+	Loader
+	ctx     context.Context
 	seen    map[string]bool // folders and files, by real path
 	byName  map[string]Entry
 	entries []Entry
@@ -60,13 +87,25 @@ func (l *loader) load(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		f := fault(path, err)
-		f.Hint = "name a folder with capsules, or a YAML file with manifests"
+		f.Hint = "name a folder with capsules, a package, or a YAML file with manifests"
 		return f
 	}
-	if info.IsDir() {
-		return l.search(path, 0)
+	switch {
+	case info.IsDir():
+		return l.search(path, 0, false)
+	case filepath.Ext(path) == pack.Extension:
+		return l.unpack(path)
 	}
 	return l.read(path, manifest.DecodeList)
+}
+
+// excuse gives err, unless somebody else is told of it.
+func (l *loader) excuse(path string, err error) error {
+	if err == nil || l.Broken == nil || l.ctx.Err() != nil {
+		return err
+	}
+	l.Broken(path, err)
+	return nil
 }
 
 // fault is err without the path, which the fault names itself.
@@ -95,7 +134,8 @@ func (l *loader) once(path string) (bool, error) {
 	return first, nil
 }
 
-func (l *loader) search(dir string, depth int) error {
+// search looks through a folder; inside says that a capsule's own folder is around it.
+func (l *loader) search(dir string, depth int, inside bool) error {
 	if first, err := l.once(dir); err != nil || !first {
 		return err
 	}
@@ -108,15 +148,17 @@ func (l *loader) search(dir string, depth int) error {
 		f.Hint = "name a folder that holds capsules only"
 		return f
 	}
+	inside = inside || slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.Name() == manifest.FileName })
 	for _, e := range list {
-		if err := l.visit(filepath.Join(dir, e.Name()), e, depth); err != nil {
+		path := filepath.Join(dir, e.Name())
+		if err := l.excuse(path, l.visit(path, e, depth, inside)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *loader) visit(path string, e fs.DirEntry, depth int) error {
+func (l *loader) visit(path string, e fs.DirEntry, depth int, inside bool) error {
 	folder := e.IsDir()
 	if e.Type()&fs.ModeSymlink != 0 {
 		info, err := os.Stat(path)
@@ -126,9 +168,11 @@ func (l *loader) visit(path string, e fs.DirEntry, depth int) error {
 	case folder && strings.HasPrefix(e.Name(), "."):
 		return nil
 	case folder:
-		return l.search(path, depth+1)
+		return l.search(path, depth+1, inside)
 	case e.Name() == manifest.FileName:
 		return l.read(path, one)
+	case filepath.Ext(path) == pack.Extension && !inside && !strings.HasPrefix(e.Name(), "."):
+		return l.unpack(path)
 	default:
 		return nil
 	}

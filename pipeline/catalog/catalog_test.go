@@ -102,7 +102,7 @@ func TestLoadRefuses(t *testing.T) {
 		want  string // DIR stands for the folder
 		kind  core.Kind
 	}{
-		"not there":              {nil, []string{"none"}, "catalog: DIR/none: no such file or directory (name a folder with capsules, or a YAML file with manifests)", core.NotFound},
+		"not there":              {nil, []string{"none"}, "catalog: DIR/none: no such file or directory (name a folder with capsules, a package, or a YAML file with manifests)", core.NotFound},
 		"broken":                 {map[string]string{"a/capsule.yaml": "name: a\nverion: 1\n"}, []string{""}, `DIR/a/capsule.yaml:2:1: unknown key "verion" (did you mean "version"? known keys: `, core.Invalid},
 		"a list as capsule.yaml": {map[string]string{"a/capsule.yaml": listOf("x")}, []string{""}, "DIR/a/capsule.yaml:1:1: a list is not a mapping", core.Invalid},
 		"too new":                {map[string]string{"a/capsule.yaml": manifestOf("a") + "api: 7.0\n"}, []string{""}, "DIR/a/capsule.yaml:5:6: api: version 7.0 is not spoken here", core.CapsuleVersion},

@@ -77,6 +77,12 @@ type Spec struct {
 	Dir         string         // its working directory; "": that of this process
 	Options     map[string]any // what is missing has its default
 	Env         []string       // added to Config.Env
+
+	// SHA256 is the digest of the program, in hexadecimal digits; a program with another one is
+	// not started. "": it is not checked.
+	SHA256 string
+	// Renew makes the program anew when it has another digest; nil: that is a fault.
+	Renew func(ctx context.Context) error
 }
 
 // Host owns capsule processes. All methods may be called from several goroutines.

@@ -98,7 +98,7 @@ func benchSource(ctx context.Context, source string, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := chooseCapsules(f.run)
+	chosen, err := chooseCapsules(ctx, f.run)
 	if err != nil {
 		return err
 	}

@@ -12,5 +12,6 @@ check and run.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.AddCommand(packCommand(), inspectCommand(), verifyCommand(), signCommand(), keysCommand(), unpackCommand(), listCommand())
 	return cmd
 }

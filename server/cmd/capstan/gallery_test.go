@@ -125,7 +125,7 @@ func faceEngine(t *testing.T) *pipeline.Engine {
 	if _, err := files.Runtime(""); err != nil {
 		t.Skipf("ONNX Runtime is absent: %v", err)
 	}
-	chosen, err := chooseCapsules(runFlags{
+	chosen, err := chooseCapsules(t.Context(), runFlags{
 		capsules: []string{filepath.Join(filepath.Dir(program(t)), "capsules")},
 		only:     []string{"detector_face_yunet", "encoder_face_mobilefacenet", "tracker_bytetrack"},
 	})

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/capstan-video/capstan/core"
-	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/models"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -130,7 +129,7 @@ func (f *modelsFlags) wanted(names []string) ([]models.Wanted, error) {
 	if len(paths) == 0 {
 		paths = capsuleFolders()
 	}
-	entries, err := catalog.Load(paths...)
+	entries, err := loadCapsules(context.Background(), paths)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ Exit status: 0 done, 1 failed (a manifest is broken), 2 wrong usage.`,
 			for i, name := range f.active {
 				f.active[i] = strings.TrimSpace(name)
 			}
-			return showPlan(cmd.OutOrStdout(), f)
+			return showPlan(cmd.Context(), cmd.OutOrStdout(), f)
 		},
 	}
 	fl := cmd.Flags()
@@ -87,7 +88,7 @@ func writePlanJSON(w io.Writer, p *plan.Plan, _ string) error {
 }
 
 // showPlan is capstan plan.
-func showPlan(w io.Writer, f planFlags) error {
+func showPlan(ctx context.Context, w io.Writer, f planFlags) error {
 	write, ok := planFormats[f.format]
 	if !ok {
 		return usageError{fmt.Errorf("--format %q is not one of text, json, mermaid, dot", f.format)}
@@ -96,7 +97,7 @@ func showPlan(w io.Writer, f planFlags) error {
 	if len(paths) == 0 {
 		paths = capsuleFolders()
 	}
-	entries, err := catalog.Load(paths...)
+	entries, err := loadCapsules(ctx, paths)
 	if err != nil {
 		return err
 	}

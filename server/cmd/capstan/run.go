@@ -40,6 +40,7 @@ type runFlags struct {
 	copying  bool
 	giveUp   time.Duration
 	gallery  string
+	signed   bool
 }
 
 func runCommand() *cobra.Command {
@@ -84,10 +85,11 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 
 // addWork adds the flags that say what is done on which frames.
 func (f *runFlags) addWork(fl *pflag.FlagSet) {
-	fl.StringArrayVar(&f.capsules, "capsules", nil, "`DIR` with capsules, repeatable (default: those beside the program, or $CAPSTAN_CAPSULES)")
+	fl.StringArrayVar(&f.capsules, "capsules", nil, "`DIR` with capsules, or a package NAME.cap, repeatable (default: those beside the program, or $CAPSTAN_CAPSULES)")
 	fl.StringSliceVar(&f.only, "only", nil, "use these capsules only: `a,b`")
 	fl.StringSliceVar(&f.without, "without", nil, "use all capsules but these: `a,b`")
 	fl.StringArrayVar(&f.options, "option", nil, "set an option of a capsule, repeatable: `capsule.name=value`")
+	fl.BoolVar(&f.signed, "require-signed", false, "run only packages that a key in $CAPSTAN_TRUST has signed")
 	f.effort.add(fl)
 	fl.DurationVar(&f.start, "start", 0, "begin so far into a file")
 	fl.DurationVar(&f.duration, "duration", 0, "play so much only (default: to the end)")
@@ -122,7 +124,7 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := chooseCapsules(f)
+	chosen, err := chooseCapsules(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -198,12 +200,12 @@ func namesOf(list []chosen) []string {
 
 // chooseCapsules reads the manifests and gives the capsules that the flags ask for and the
 // plan has a place for.
-func chooseCapsules(f runFlags) ([]chosen, error) {
+func chooseCapsules(ctx context.Context, f runFlags) ([]chosen, error) {
 	folders := f.capsules
 	if len(folders) == 0 {
 		folders = capsuleFolders()
 	}
-	entries, err := catalog.Load(folders...)
+	entries, err := loadCapsules(ctx, folders)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +231,10 @@ func chooseCapsules(f runFlags) ([]chosen, error) {
 			list = append(list, chosen{entry: e, values: options[name]})
 		}
 	}
-	return planned(list)
+	if list, err = planned(list); err != nil || !f.signed {
+		return list, err
+	}
+	return list, requireSigned(list)
 }
 
 // wanted says whether the flags ask for a capsule. One that is on demand has to be named, by
@@ -305,9 +310,12 @@ func launch(ctx context.Context, h *host.Host, e *pipeline.Engine, list []chosen
 	for i, c := range list {
 		results[i] = make(chan launched, 1)
 		go func() {
-			capsule, err := h.Launch(ctx, host.Spec{
-				Declaration: c.entry.Declaration, Path: c.entry.Program(), Options: c.values,
-			})
+			spec, err := specOf(c.entry, c.values)
+			if err != nil {
+				results[i] <- launched{nil, err}
+				return
+			}
+			capsule, err := h.Launch(ctx, spec)
 			results[i] <- launched{capsule, err}
 		}()
 	}
