@@ -9,9 +9,7 @@ import (
 	"github.com/capstan-video/capstan/sdk/sdktest"
 )
 
-// The network jumps by ten years for a few pixels of the crop, and the reference does not say
-// which boxes it was given: what can be held against it is the mean.
-func TestAgesAreNearTheReference(t *testing.T) {
+func TestAgesAreThoseOfTheReference(t *testing.T) {
 	onnxtest.Models(t)
 	var ref map[string]struct {
 		Age float64 `json:"age_ssrnet_rgb_crop_plus20pct"`
@@ -19,7 +17,6 @@ func TestAgesAreNearTheReference(t *testing.T) {
 	onnxtest.Reference(t, "face_attributes", &ref)
 	faces := onnxtest.ReferenceFaces(t)
 	p := onnxtest.Open(t, capsule, nil)
-	apart := 0.0
 	for name, want := range ref {
 		m := cliptest.Picture(t, cliptest.Data(t, "images", "faces", name))
 		f := onnxtest.Frame(t, capsule, m, faces[name][0])
@@ -29,13 +26,9 @@ func TestAgesAreNearTheReference(t *testing.T) {
 		age, ok := f.Node().ExtraFloat("age")
 		g, _ := f.Node().Attribute("age_group")
 		t.Logf("%s: %.1f years (%s), reference %.1f", name, age, g, want.Age)
-		if !ok || age < 18 || age > 80 || g != group(age) {
-			t.Errorf("%s, an adult: %.1f years, %s", name, age, g)
+		if !ok || math.Abs(age-want.Age) > 0.6 || g != group(age) {
+			t.Errorf("%s: %.1f years, %s; the reference has %.1f", name, age, g, want.Age)
 		}
-		apart += math.Abs(age-want.Age) / float64(len(ref))
-	}
-	if t.Logf("%.1f years apart on average", apart); apart > 12 {
-		t.Errorf("%.1f years apart on average, want at most 12", apart)
 	}
 }
 

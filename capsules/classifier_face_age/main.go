@@ -47,7 +47,7 @@ var capsule = sdk.Capsule{
 		Attributes: []sdk.Attribute{{Name: "age_group", Values: groupNames()}},
 	},
 	Options: onnx.Options(
-		sdk.Float("margin", 0.2, "How much more than the face's longer side is looked at, as a share of it.", sdk.Between(0, 1)),
+		sdk.Float("margin", 0.2, "How much is looked at on each side of the face, as a share of its longer side.", sdk.Between(0, 1)),
 	),
 	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
 	OnDemand: true,
@@ -65,7 +65,9 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &classifier{model: m, input: detect.NewInput(side, side, detect.ImageNet), margin: s.Options.Float("margin")}, nil
+	norm := detect.ImageNet
+	norm.Linear = true
+	return &classifier{model: m, input: detect.NewInput(side, side, norm), margin: s.Options.Float("margin")}, nil
 }
 
 // classifier estimates ages one by one. It keeps nothing from face to face.
@@ -80,7 +82,11 @@ func (c *classifier) Close() error { return c.model.Close() }
 
 // Process sets age and age group of the frame's face.
 func (c *classifier) Process(ctx context.Context, f *sdk.Frame) error {
-	out, err := c.model.Run(ctx, c.input.Fill(f, detect.Cut(c.part(f.Node().Box()), side, side)))
+	part := c.part(f.Node().Box())
+	if seen, ok := detect.Within(part, f.Width(), f.Height()); ok {
+		part = seen
+	}
+	out, err := c.model.Run(ctx, c.input.Fill(f, detect.Cut(part, side, side)))
 	if err != nil {
 		return err
 	}
@@ -89,12 +95,12 @@ func (c *classifier) Process(ctx context.Context, f *sdk.Frame) error {
 	return nil
 }
 
-// part gives the square about the face that the network sees: a face that is squeezed into a
-// square looks younger to it.
+// part gives what the network sees of a face: the box in whole pixels and around it a share of
+// its longer side.
 func (c *classifier) part(b sdk.Box) sdk.Box {
-	half := max(b.Width(), b.Height()) / 2 * (1 + c.margin)
-	m := b.Center()
-	return sdk.Box{X1: m.X - half, Y1: m.Y - half, X2: m.X + half, Y2: m.Y + half}
+	b = detect.Whole(b)
+	m := math.Floor(c.margin * max(b.Width(), b.Height()))
+	return sdk.Box{X1: b.X1 - m, Y1: b.Y1 - m, X2: b.X2 + m, Y2: b.Y2 + m}
 }
 
 func group(age float64) string {

@@ -10,7 +10,6 @@ import (
 	"github.com/capstan-video/capstan/sdk/sdktest"
 )
 
-// The reference does not say which boxes it was given; a few pixels are a few degrees.
 func TestPosesAreThoseOfTheReference(t *testing.T) {
 	onnxtest.Models(t)
 	var ref map[string]struct {
@@ -33,7 +32,7 @@ func TestPosesAreThoseOfTheReference(t *testing.T) {
 		direction, _ := f.Node().Attribute("head_direction")
 		t.Logf("%s: %+v %s, reference %v", name, got, direction, want.Pose)
 		far := math.Max(math.Abs(got.Yaw-want.Pose[0]), math.Max(math.Abs(got.Pitch-want.Pose[1]), math.Abs(got.Roll-want.Pose[2])))
-		if far > 7 || direction != "front" {
+		if far > 0.8 || direction != "front" {
 			t.Errorf("%s: %+v, the reference has %v", name, got, want.Pose)
 		}
 	}

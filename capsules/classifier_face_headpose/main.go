@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"math"
 
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/detect"
@@ -54,7 +55,9 @@ var capsule = sdk.Capsule{
 func main() { sdk.Serve(capsule) }
 
 func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
-	c := &classifier{input: detect.NewInput(side, side, detect.Even(true, 127.5, 127.5)), front: s.Options.Float("front")}
+	norm := detect.Even(true, 127.5, 127.5)
+	norm.Linear = true
+	c := &classifier{input: detect.NewInput(side, side, norm), front: s.Options.Float("front")}
 	wanted := models
 	if given := s.Options.Text("model"); given != "" || !s.Options.Bool("both") {
 		wanted = models[:1]
@@ -98,7 +101,8 @@ type pose struct {
 
 // Process sets pose and direction of the frame's face.
 func (c *classifier) Process(ctx context.Context, f *sdk.Frame) error {
-	in := c.input.Fill(f, detect.Cut(detect.Grow(f.Node().Box(), 1.3), side, side))
+	face := detect.Whole(f.Node().Box())
+	in := c.input.FillWithin(f, detect.Cut(framed(face), side, side), face)
 	var p pose
 	for _, m := range c.models {
 		out, err := m.Run(ctx, in)
@@ -111,6 +115,14 @@ func (c *classifier) Process(ctx context.Context, f *sdk.Frame) error {
 	p.Yaw, p.Pitch, p.Roll = detect.Round(p.Yaw, 10), detect.Round(p.Pitch, 10), detect.Round(p.Roll, 10)
 	f.Node().SetExtra("head_pose", p).SetAttribute("head_direction", c.direction(p))
 	return nil
+}
+
+// framed gives the box of a face with the black frame about it that the networks know: 1.3 times
+// its size, in whole pixels.
+func framed(b sdk.Box) sdk.Box {
+	w, h := math.Floor(1.3*b.Width()), math.Floor(1.3*b.Height())
+	x, y := b.X1-math.Floor((w-b.Width())/2), b.Y1-math.Floor((h-b.Height())/2)
+	return sdk.Box{X1: x, Y1: y, X2: x + w, Y2: y + h}
 }
 
 // direction names the larger of yaw and pitch.

@@ -71,7 +71,7 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	d.least, d.interval = s.Options.Float("min_size"), detect.IntervalOf(s.ID, s.Options.Duration("interval"))
 	shape := m.Input(0).Shape
 	d.fixedW, d.fixedH = shape[3], shape[2]
-	d.input = detect.NewInput(32, 32, detect.Norm{BGR: true})
+	d.input = detect.NewInput(32, 32, detect.Norm{BGR: true, Linear: true})
 	// The first run is the slowest; a file of free size has had none at Open.
 	if _, err := m.Run(context.Background(), tensor.New(tensor.WithShape(1, 3, d.height(192, 320), d.width(192, 320)), tensor.Of(tensor.Float32))); err != nil {
 		_ = m.Close()

@@ -85,7 +85,7 @@ func (d *detector) prepare(o sdk.Values) (err error) {
 	if shape[2] < 32 || shape[3] < 32 {
 		return fmt.Errorf("%s: its input %v has no fixed size of at least 32x32 pixels; export the model with one", d.model.Path(), d.model.Input(0))
 	}
-	d.input = detect.NewInput(shape[3], shape[2], detect.Norm{BGR: true, Pad: 114})
+	d.input = detect.NewInput(shape[3], shape[2], detect.Norm{BGR: true, Pad: 114, Linear: true})
 	if d.names, err = detect.Names(o.List("names"), d.model.Output(0).Shape[2]-5); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/cliptest"
+	"github.com/capstan-video/capstan/sdk/detect"
 	"github.com/capstan-video/capstan/sdk/onnx/onnxtest"
 	"github.com/capstan-video/capstan/sdk/sdktest"
 )
@@ -43,13 +44,13 @@ func TestDetectionsAreThoseOfTheReference(t *testing.T) {
 	}{{"coco", "yolox_nano_416x416", 0.4}, {"person", "light_person_detector_192", 0.3}} {
 		p := onnxtest.Open(t, capsule, map[string]any{"network": c.network, "threshold": c.threshold})
 		for name, models := range ref.Images {
-			got := onnxtest.Process(t, p, native(t, name))
+			f := native(t, name)
+			got := onnxtest.Process(t, p, f)
 			if n := len(got) - len(models[c.model]); n < 0 || n > 1 {
 				t.Errorf("%s, %s: %d detections, the reference has %d", c.network, name, len(got), len(models[c.model]))
 			}
 			for _, want := range models[c.model] {
-				box := want.box()
-				box.X1, box.Y1 = math.Max(box.X1, 0), math.Max(box.Y1, 0)
+				box, _ := detect.Within(want.box(), f.Width(), f.Height())
 				n, overlap := onnxtest.Nearest(got, want.Label, box)
 				if n == nil {
 					t.Errorf("%s, %s: no %s at %v", c.network, name, want.Label, want.Box)
@@ -57,7 +58,9 @@ func TestDetectionsAreThoseOfTheReference(t *testing.T) {
 				}
 				score, _ := n.Confidence()
 				t.Logf("%s, %s: %s %.3f, reference %.3f, IoU %.3f", c.network, name, want.Label, score, want.Score, overlap)
-				if overlap < 0.87 || math.Abs(score-want.Score) > 0.03 { // the reference does not average when it shrinks
+				// The reference rounds the shrunk picture to whole rows, and reads JPEG by another library:
+				// where two cells are nearly as sure of a person it has the other one.
+				if overlap < 0.9 || math.Abs(score-want.Score) > 0.022 {
 					t.Errorf("%s, %s: %s of %.3f overlaps by %.3f; the reference has %.3f", c.network, name, want.Label, score, overlap, want.Score)
 				}
 			}

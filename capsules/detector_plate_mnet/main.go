@@ -55,7 +55,7 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	norm := detect.Norm{BGR: true, Mean: [3]float32{104, 117, 123}}
+	norm := detect.Norm{BGR: true, Mean: [3]float32{104, 117, 123}, Linear: true}
 	return &detector{
 		model: m, input: detect.NewInput(side, side, norm), least: s.Options.Float("min_width"),
 		threshold: s.Options.Float("threshold"), overlap: s.Options.Float("iou"),

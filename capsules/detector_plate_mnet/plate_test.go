@@ -26,7 +26,7 @@ func TestPlatesAreThoseOfTheReference(t *testing.T) {
 	p := onnxtest.Open(t, capsule, nil)
 	for name, want := range ref.Images {
 		m := cliptest.Picture(t, cliptest.Data(t, "images", "plates", name))
-		got := onnxtest.Process(t, p, onnxtest.Frame(t, capsule, m))
+		got := onnxtest.Process(t, p, cliptest.Still(t, m, core.BGR)) // nothing but the capsule scales it
 		if len(got) != len(want.Boxes) {
 			t.Errorf("%s: %d plates, the reference has %d", name, len(got), len(want.Boxes))
 			continue
@@ -36,7 +36,7 @@ func TestPlatesAreThoseOfTheReference(t *testing.T) {
 		_, truth := onnxtest.Nearest(got, "license_plate", core.Box{X1: want.Truth[0], Y1: want.Truth[1], X2: want.Truth[0] + want.Truth[2], Y2: want.Truth[1] + want.Truth[3]})
 		c, _ := got[0].Confidence()
 		t.Logf("%s: %.2f, reference %.2f, IoU %.3f, with the truth %.3f", name, c, score, overlap, truth)
-		if overlap < 0.8 || math.Abs(c-score) > 0.06 {
+		if overlap < 0.85 || math.Abs(c-score) > 0.015 { // our outline is the corners', the reference's box the network's
 			t.Errorf("%s: a plate of %.2f overlaps by %.3f; the reference has %.2f", name, c, overlap, score)
 		}
 		if len(got[0].Coords) != 4 {

@@ -50,7 +50,7 @@ func TestEncodingsAreThoseOfTheReference(t *testing.T) {
 			far = math.Max(far, math.Abs(v-float64(e[i])))
 		}
 		t.Logf("%s: %.3f apart in the first 8", name, far)
-		if far > 0.08 {
+		if far > 0.07 { // the reference fits by the least median of squares, not by all five points
 			t.Errorf("%s: the first numbers are %v, the reference has %v", name, e[:8], ref.First8[name])
 		}
 		all = append(all, e)
@@ -59,7 +59,7 @@ func TestEncodingsAreThoseOfTheReference(t *testing.T) {
 		for j := range i {
 			got, want := cosine(all[i], all[j]), ref.Cosine[i][j]
 			t.Logf("%s, %s: %.3f, reference %.3f", ref.Names[i], ref.Names[j], got, want)
-			if math.Abs(got-want) > 0.08 {
+			if math.Abs(got-want) > 0.065 {
 				t.Errorf("%s, %s: cosine %.3f, the reference has %.3f", ref.Names[i], ref.Names[j], got, want)
 			}
 		}

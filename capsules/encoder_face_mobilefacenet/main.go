@@ -48,7 +48,9 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &encoder{model: m, input: detect.NewInput(side, side, detect.Even(false, 127.5, 128))}, nil
+	norm := detect.Even(false, 127, 128)
+	norm.Linear = true
+	return &encoder{model: m, input: detect.NewInput(side, side, norm)}, nil
 }
 
 // encoder encodes faces one by one. It keeps nothing from face to face.

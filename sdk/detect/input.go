@@ -14,6 +14,10 @@ type Norm struct {
 	Mean  [3]float32 // of each channel of the input, in its order
 	Scale [3]float32 // zero stands for 1
 	Pad   uint8      // value of all channels outside the picture, before Mean and Scale
+
+	// Linear leaves out the averaging of a picture that is shrunk: the four pixels around a place
+	// make one of the input. Networks that were trained so find other things in smooth pictures.
+	Linear bool
 }
 
 // ImageNet is the normalisation of networks trained on ImageNet, RGB.
@@ -70,8 +74,16 @@ func (in *Input) Fill(f *sdk.Frame, warp Warp) *tensor.Dense {
 	if packed && warp == (Warp{1, 0, 0, 0, 1, 0, 0, 0, 1}) {
 		in.copyPicture(f)
 	} else {
-		in.sample(f, warp)
+		in.sample(f, warp, nil)
 	}
+	return tensor.New(tensor.WithShape(1, 3, in.H, in.W), tensor.WithBacking(in.data))
+}
+
+// FillWithin is Fill for networks that see a part of the picture alone: all pixels that do not
+// begin within part, in pixels of f, are padding.
+func (in *Input) FillWithin(f *sdk.Frame, warp Warp, part sdk.Box) *tensor.Dense {
+	in.data = grown(in.data, 3*in.W*in.H)
+	in.sample(f, warp, &part)
 	return tensor.New(tensor.WithShape(1, 3, in.H, in.W), tensor.WithBacking(in.data))
 }
 
@@ -109,9 +121,12 @@ func (in *Input) copyPicture(f *sdk.Frame) {
 	}
 }
 
-// sample fills the input through the warp.
-func (in *Input) sample(f *sdk.Frame, warp Warp) {
-	kx, ky := warp.steps(in.W, in.H)
+// sample fills the input through the warp, from part of the picture where one is given.
+func (in *Input) sample(f *sdk.Frame, warp Warp, part *sdk.Box) {
+	kx, ky := 1, 1
+	if !in.norm.Linear {
+		kx, ky = warp.steps(in.W, in.H)
+	}
 	if !in.cutFor(f, &warp, kx, ky) {
 		r, g, b := in.channels()
 		for _, c := range []int{r, g, b} {
@@ -120,6 +135,9 @@ func (in *Input) sample(f *sdk.Frame, warp Warp) {
 			}
 		}
 		return
+	}
+	if part != nil {
+		in.raster.blank(*part, in.norm.Pad)
 	}
 	right, bottom := float64(f.Width())-0.5, float64(f.Height())-0.5
 	if warp[1] == 0 && warp[3] == 0 && warp[6] == 0 && warp[7] == 0 && warp[8] == 1 {

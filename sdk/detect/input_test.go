@@ -82,6 +82,59 @@ func TestFillInterpolatesAndAverages(t *testing.T) {
 	}
 }
 
+// A picture of single black columns among white ones is grey when it is averaged; between two
+// columns it is not.
+func TestFillLinearDoesNotAverage(t *testing.T) {
+	t.Parallel()
+	m := image.NewNRGBA(image.Rect(0, 0, 90, 30))
+	for y := range 30 {
+		for x := range 90 {
+			if x%3 != 1 {
+				m.Set(x, y, color.White)
+			} else {
+				m.Set(x, y, color.Black)
+			}
+		}
+	}
+	f := frameOf(t, m, core.RGB, 0)
+	for linear, want := range map[bool]float32{false: 170, true: 0} {
+		d := NewInput(30, 10, Norm{Linear: linear}).Fill(f, Cut(sdk.Box{X2: 90, Y2: 30}, 30, 10)).Data().([]float32)
+		for i := range 300 {
+			if d[i] != want {
+				t.Fatalf("linear %v: pixel %d is %v, want %v", linear, i, d[i], want)
+			}
+		}
+	}
+}
+
+func TestFillWithinSeesNothingElse(t *testing.T) {
+	t.Parallel()
+	f := frameOf(t, ramp(40, 40), core.RGB, 0)
+	part := sdk.Box{X1: 10, Y1: 12, X2: 20, Y2: 22}
+	in := NewInput(24, 24, Norm{Pad: 7})
+	d := in.FillWithin(f, Cut(sdk.Box{X1: 5, Y1: 5, X2: 29, Y2: 29}, 24, 24), part).Data().([]float32)
+	for y := range 24 {
+		for x := range 24 {
+			want := [3]float32{7, 7, 7}
+			if px, py := x+5, y+5; px >= 10 && px < 20 && py >= 12 && py < 22 {
+				want = [3]float32{float32(2 * px), float32(2 * py), 40}
+			}
+			for k := range 3 {
+				if got := d[(k*24+y)*24+x]; got != want[k] {
+					t.Fatalf("channel %d at (%d, %d) is %v, want %v", k, x, y, got, want[k])
+				}
+			}
+		}
+	}
+}
+
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	if got, want := Whole(sdk.Box{X1: 1.9, Y1: -0.5, X2: 4.8, Y2: 3}), (sdk.Box{X1: 1, Y1: -1, X2: 3, Y2: 2}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestFillTurns(t *testing.T) {
 	t.Parallel()
 	f := frameOf(t, ramp(100, 100), core.RGB, 0)

@@ -41,6 +41,21 @@ func (r *raster) cut(f *sdk.Frame, x0, y0, x1, y1, kx, ky int) {
 	}
 }
 
+// blank sets all pixels that do not begin within part, in pixels of the picture, to value.
+func (r *raster) blank(part sdk.Box, value uint8) {
+	for y := range r.height {
+		py := float64(r.y0 + y*r.ky)
+		row := r.pix[3*r.width*y : 3*r.width*(y+1)]
+		for x := range r.width {
+			px := float64(r.x0 + x*r.kx)
+			if px >= part.X1 && px < part.X2 && py >= part.Y1 && py < part.Y2 {
+				continue
+			}
+			row[3*x], row[3*x+1], row[3*x+2] = value, value, value
+		}
+	}
+}
+
 func grown[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)

@@ -137,3 +137,9 @@ func Within(b sdk.Box, w, h int) (sdk.Box, bool) {
 	b = sdk.Box{X1: math.Max(b.X1, 0), Y1: math.Max(b.Y1, 0), X2: math.Min(b.X2, float64(w)), Y2: math.Min(b.Y2, float64(h))}
 	return b, b.Width() >= 1 && b.Height() >= 1
 }
+
+// Whole gives the box as programs in whole pixels have it: place and size each rounded down.
+func Whole(b sdk.Box) sdk.Box {
+	x, y := math.Floor(b.X1), math.Floor(b.Y1)
+	return sdk.Box{X1: x, Y1: y, X2: x + math.Floor(b.Width()), Y2: y + math.Floor(b.Height())}
+}
