@@ -140,9 +140,10 @@ type run struct {
 	seed  uint64
 	rules *rules
 
-	subject  Subject // of the last case, if it is still good
+	subject  Subject      // of the last case, if it is still good
 	opened   atomic.Int64 // streams so far, for their names
-	unsteady bool    // the case repeat has seen different results
+	unsteady bool         // the case repeat has seen different results
+	dead     bool         // the case start has seen that it cannot be started
 }
 
 // feeding are the cases whose frames the rules are judged on when nothing else runs.
@@ -165,7 +166,9 @@ func (r *run) one(ctx context.Context, c testCase) Result {
 	began := time.Now()
 	t := &trial{run: r, ctx: ctx, name: c.name, began: began}
 	res := Result{Name: c.name, About: c.about, Verdict: Passed}
-	if c.rule {
+	if r.dead && c.name != "manifest" {
+		res.Reason = "the capsule cannot be started"
+	} else if c.rule {
 		res.Findings, res.Notes, res.Reason = r.rules.verdict(c.name)
 		res.Frames = r.rules.frames
 	} else {
