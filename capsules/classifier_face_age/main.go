@@ -49,10 +49,11 @@ var capsule = sdk.Capsule{
 	Options: onnx.Options(
 		sdk.Float("margin", 0.2, "How much is looked at on each side of the face, as a share of its longer side.", sdk.Between(0, 1)),
 	),
-	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
-	OnDemand: true,
-	Models:   []sdk.Model{model},
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
+	OnDemand:  true,
+	Models:    []sdk.Model{model},
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

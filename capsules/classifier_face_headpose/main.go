@@ -46,10 +46,11 @@ var capsule = sdk.Capsule{
 		sdk.Float("front", 25, "Largest yaw or pitch, in degrees, of a head that is turned to the front.", sdk.Between(0, 90)),
 		sdk.Bool("both", true, "Average both networks; false asks the first alone, in half the time."),
 	),
-	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
-	OnDemand: true,
-	Models:   models,
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
+	OnDemand:  true,
+	Models:    models,
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -34,11 +34,12 @@ var capsule = sdk.Capsule{
 		sdk.List("names", []string{}, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),
-	Formats:  []sdk.PixelFormat{sdk.BGR, sdk.RGB},
-	Picture:  sdk.PictureSize{Width: side, Height: side},
-	OnDemand: true,
-	Models:   []sdk.Model{model},
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.BGR, sdk.RGB},
+	Picture:   sdk.PictureSize{Width: side, Height: side},
+	OnDemand:  true,
+	Models:    []sdk.Model{model},
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -39,11 +39,12 @@ var capsule = sdk.Capsule{
 		sdk.Enum("network", "coco", []string{"coco", "person"}, "Which of the capsule's models: yolox_nano_416x416 for 80 classes, or light_person_detector_192 for persons alone, at a third of the time."),
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),
-	Formats:  []sdk.PixelFormat{sdk.BGR, sdk.RGB},
-	Picture:  sdk.PictureSize{MaxSide: 416},
-	OnDemand: true,
-	Models:   models,
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.BGR, sdk.RGB},
+	Picture:   sdk.PictureSize{MaxSide: 416},
+	OnDemand:  true,
+	Models:    models,
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -37,11 +37,12 @@ var capsule = sdk.Capsule{
 		sdk.Float("min_width", 0, "Smallest width of a plate, in pixels of the stream.", sdk.Between(0, 16384)),
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),
-	Formats:  []sdk.PixelFormat{sdk.BGR, sdk.RGB},
-	Picture:  sdk.PictureSize{MaxSide: side},
-	OnDemand: true,
-	Models:   []sdk.Model{model},
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.BGR, sdk.RGB},
+	Picture:   sdk.PictureSize{MaxSide: side},
+	OnDemand:  true,
+	Models:    []sdk.Model{model},
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -22,8 +22,9 @@ var capsule = sdk.Capsule{
 		sdk.Text("class", "person", "Class of the nodes; of JSON lines only nodes of this class are played."),
 		sdk.Bool("keep_tracks", false, "Play the tracks of JSON lines too, instead of leaving them to a tracker."),
 	},
-	OnDemand: true,
-	Open:     open,
+	OnDemand:  true,
+	Resources: sdk.Resources{Files: []sdk.FileNeed{{Path: "${path}"}}},
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

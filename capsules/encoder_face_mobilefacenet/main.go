@@ -31,11 +31,12 @@ var capsule = sdk.Capsule{
 	Options: onnx.Options(
 		sdk.Float("recognition_threshold", 0.4, "Largest distance, 1 minus the cosine similarity, at which two faces are one person's.", sdk.Between(0, 2)),
 	),
-	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
-	Metric:   sdk.Cosine,
-	OnDemand: true,
-	Models:   []sdk.Model{model},
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
+	Metric:    sdk.Cosine,
+	OnDemand:  true,
+	Models:    []sdk.Model{model},
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -35,6 +35,7 @@ var capsule = sdk.Capsule{
 	Metric:      sdk.Cosine,
 	OnDemand:    true,
 	Models:      []sdk.Model{model},
+	Resources:   onnx.Resources,
 	Concurrency: 8, // more than the CPUs: they wait for one batch together
 	Open:        open,
 }

@@ -42,10 +42,11 @@ var capsule = sdk.Capsule{
 		sdk.Float("margin", 0, "How much more than the plate's outline is looked at, as a share of its sides.", sdk.Between(0, 0.5)),
 		sdk.Bool("latin", false, "Read digits and Latin letters only, for plates outside China."),
 	),
-	Formats:  []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
-	OnDemand: true,
-	Models:   []sdk.Model{model},
-	Open:     open,
+	Formats:   []sdk.PixelFormat{sdk.I420, sdk.NV12, sdk.RGB, sdk.BGR},
+	OnDemand:  true,
+	Models:    []sdk.Model{model},
+	Resources: onnx.Resources,
+	Open:      open,
 }
 
 func main() { sdk.Serve(capsule) }

@@ -41,6 +41,8 @@ type Capsule struct {
 	number   uint32
 	crashes  []time.Time // without a good answer between them
 
+	confined sync.Once // what its cage lacks was said
+
 	closing   context.Context
 	close     context.CancelFunc
 	supervise sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline/host/confine"
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -18,6 +19,9 @@ import (
 type Config struct {
 	Log  hclog.Logger // nil: none
 	Copy bool         // pixels travel inside messages, as they must where there is no shared memory
+
+	// Unsafe lets capsules do what this process may do, whatever their manifests say.
+	Unsafe bool
 
 	// Env is what every capsule starts with; nil: the environment of this process.
 	Env []string
@@ -89,6 +93,7 @@ type Spec struct {
 type Host struct {
 	cfg      Config
 	launcher *launcher
+	guard    confine.Guard
 
 	mu       sync.Mutex
 	closed   bool
@@ -98,7 +103,11 @@ type Host struct {
 
 // New makes a host; the caller closes it.
 func New(cfg Config) *Host {
-	return &Host{cfg: cfg.withDefaults(), launcher: newLauncher(), capsules: map[*Capsule]bool{}}
+	cfg = cfg.withDefaults()
+	if cfg.Unsafe {
+		cfg.Log.Warn("isolation is off: capsules may do all that this user may, whatever their manifests say")
+	}
+	return &Host{cfg: cfg, launcher: newLauncher(), capsules: map[*Capsule]bool{}}
 }
 
 // Launch starts a capsule and returns when it is ready for streams: it has shaken hands, says
@@ -149,6 +158,7 @@ func (h *Host) Close() error {
 	closing.Wait()
 	h.starting.Wait()
 	h.launcher.close()
+	h.guard.Close()
 	return nil
 }
 

@@ -90,8 +90,9 @@ func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
 		HandshakeConfig: wire.Handshake, Plugins: plugin.PluginSet{wire.PluginName: &wire.Plugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, GRPCDialOptions: wire.DialOptions(),
 		Logger: quiet{c.log}, SkipHostEnv: true, StartTimeout: 2 * p.cfg.StartTimeout, SyncStdout: printed, SyncStderr: printed,
-		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, scratch string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, spec.Env...)
+			c.confine(p, cmd, scratch)
 			return p.runner, nil
 		},
 	})
@@ -238,7 +239,7 @@ func (p *process) fault(call uint64) error {
 	cause, late := p.cause, p.late
 	p.mu.Unlock()
 	switch core.KindOf(cause) {
-	case core.Closed, core.CapsuleGarbage:
+	case core.Closed, core.CapsuleGarbage, core.CapsuleLimit:
 		return cause
 	case core.CapsuleDeadline:
 		if call == late {
@@ -250,7 +251,7 @@ func (p *process) fault(call uint64) error {
 	if words != "" {
 		words = "; its last words: " + words
 	}
-	return core.Faultf(core.CapsuleExited, "capsule "+p.name, "", "it %s%s", p.runner.ending(), words)
+	return p.hinted(core.Faultf(core.CapsuleExited, "capsule "+p.name, "", "it %s%s", p.runner.ending(), words))
 }
 
 // end says why the process is gone.

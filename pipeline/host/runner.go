@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline/host/confine"
 	"github.com/capstan-video/capstan/sdk/wire"
 	"github.com/hashicorp/go-plugin/runner"
 )
@@ -30,7 +31,12 @@ type processRunner struct {
 	launcher *launcher
 	name     string
 	cmd      *exec.Cmd
+	run      *exec.Cmd // what is really started: cmd, or what closes its cage and becomes it
 	out      *output
+
+	cage  *confine.Cage // nil: it is not confined
+	guard *confine.Guard
+	over  func(error) // it took more than its cage allows
 
 	stdout, stderr   *io.PipeReader // what go-plugin reads
 	stdoutW, stderrW *io.PipeWriter
@@ -66,7 +72,7 @@ func (r *processRunner) Start(context.Context) error {
 	mine[0], theirs[0] = theirs[0], mine[0]
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = theirs[0], theirs[1], theirs[2]
 	tie(r.cmd)
-	err := r.launcher.start(r.cmd)
+	forget, err := r.begin()
 	closeFiles(theirs)
 	if err != nil {
 		closeFiles(mine)
@@ -74,7 +80,7 @@ func (r *processRunner) Start(context.Context) error {
 	}
 	r.life = mine[0]
 	r.mu.Lock()
-	r.child = &child{cmd: r.cmd}
+	r.child = &child{cmd: r.run}
 	doomed := r.doomed
 	r.mu.Unlock()
 	if doomed {
@@ -90,13 +96,36 @@ func (r *processRunner) Start(context.Context) error {
 		defer reading.Done()
 		r.out.errors(mine[2], r.stderrW)
 	}()
-	go r.reap(mine[1:], &reading)
+	go r.reap(mine[1:], &reading, forget)
 	return nil
 }
 
+// begin starts the process, in its cage if it has one.
+func (r *processRunner) begin() (forget func(), err error) {
+	r.run = r.cmd
+	if r.cage == nil {
+		return func() {}, r.launcher.start(r.cmd)
+	}
+	run, held, err := r.cage.Command(r.cmd)
+	if err != nil {
+		return nil, err
+	}
+	r.run = run
+	if err := r.launcher.start(run); err != nil {
+		_ = held.Begun(0)
+		return nil, err
+	}
+	if err := held.Begun(run.Process.Pid); err != nil {
+		_ = run.Wait()
+		return nil, err
+	}
+	return r.guard.Watch(r.name, held, r.over), nil
+}
+
 // reap waits for the process and ends its output.
-func (r *processRunner) reap(pipes []*os.File, reading *sync.WaitGroup) {
+func (r *processRunner) reap(pipes []*os.File, reading *sync.WaitGroup, forget func()) {
 	r.exit = r.child.wait()
+	forget()
 	r.life.Close()
 	close(r.exited)
 	late := time.AfterFunc(pipeTime, func() { closeFiles(pipes) })
@@ -142,7 +171,7 @@ func (r *processRunner) pid() int {
 	if !r.started() {
 		return 0
 	}
-	return r.cmd.Process.Pid
+	return r.run.Process.Pid
 }
 
 func (r *processRunner) started() bool {

@@ -37,3 +37,10 @@ func FromOptions(s sdk.Stream, m core.Model, cfg Config) (*Model, error) {
 	cfg.Log = s.Log
 	return Open(path, cfg)
 }
+
+// Resources are those of a capsule with Options: the files that model and onnxruntime name, and
+// the devices of the providers.
+var Resources = sdk.Resources{
+	Files:   []sdk.FileNeed{{Path: "${model}"}, {Path: "${onnxruntime}"}},
+	Devices: []string{"/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dri/*", "/dev/accel/*"},
+}

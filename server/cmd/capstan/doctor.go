@@ -11,6 +11,7 @@ import (
 
 	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/gstreamer"
+	"github.com/capstan-video/capstan/pipeline/host/confine"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,7 @@ Exit status: 0 when everything that is required is there, else 1.`,
 func examine(w io.Writer, folders []string) error {
 	findings := append(gstreamer.Check(), checkCapsules(folders)...)
 	findings = append(findings, checkLimits()...)
+	findings = append(findings, checkIsolation()...)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	bad := 0
 	var packages []string
@@ -90,6 +92,15 @@ func checkCapsules(folders []string) []gstreamer.Finding {
 			f.OK, f.Detail = false, e.Program()+" is not a program that can be run; chmod +x it"
 		}
 		list = append(list, f)
+	}
+	return list
+}
+
+// checkIsolation says which parts of a capsule's cage hold here.
+func checkIsolation() []gstreamer.Finding {
+	var list []gstreamer.Finding
+	for _, p := range confine.Check() {
+		list = append(list, gstreamer.Finding{Name: "isolation: " + p.Name, OK: p.OK, Detail: p.How})
 	}
 	return list
 }

@@ -29,6 +29,7 @@ type runFlags struct {
 	without  []string
 	options  []string
 	effort   effortFlags
+	watchFlags
 	start    time.Duration
 	duration time.Duration
 	realtime bool
@@ -38,6 +39,7 @@ type runFlags struct {
 	quiet    bool
 	logLevel string
 	copying  bool
+	unsafe   bool
 	giveUp   time.Duration
 	gallery  string
 	signed   bool
@@ -71,6 +73,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	fl := cmd.Flags()
 	fl.SortFlags = false
 	f.addWork(fl)
+	f.watchFlags.add(fl)
 	fl.BoolVar(&f.realtime, "realtime", false, "play a file at its own speed and drop late frames, like a camera")
 	fl.StringVar(&f.json, "json", "", "write results to `FILE`, - for standard output")
 	fl.StringVar(&f.format, "format", "", "format of the results: jsonl or mot (default jsonl)")
@@ -79,6 +82,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was written 
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress and no table")
 	fl.StringVar(&f.logLevel, "log-level", "warn", "trace, debug, info, warn, error or off, to standard error")
 	fl.BoolVar(&f.copying, "copy", false, "send pixels to capsules by message, not by shared memory (slow)")
+	fl.BoolVar(&f.unsafe, "unsafe", false, "do not confine capsules to what their manifests say they need (for development)")
 	fl.DurationVar(&f.giveUp, "give-up", time.Minute, "fail when a camera that broke is not back after so long (0: never)")
 	return cmd
 }
@@ -139,14 +143,15 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err := f.effort.apply(&job, namesOf(chosen)); err != nil {
 		return err
 	}
-	h := host.New(host.Config{Log: log, Copy: f.copying})
+	h := host.New(host.Config{Log: log, Copy: f.copying, Unsafe: f.unsafe})
 	defer h.Close()
 	engine := pipeline.New(media, log)
 	defer engine.Close()
-	if err := launch(ctx, h, engine, chosen); err != nil {
+	r := &run{flags: f, source: source, log: log}
+	if err := r.launch(ctx, h, engine, chosen); err != nil {
 		return interruptedOr(ctx, err)
 	}
-	r := &run{flags: f, source: source, log: log}
+	defer r.close()
 	if err := r.meet(ctx, engine); err != nil {
 		return interruptedOr(ctx, err)
 	}
@@ -156,7 +161,27 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	}
 	defer session.Close()
 	r.session = session
+	if r.watched != nil {
+		r.watched.follow()
+		defer r.watched.stop()
+	}
 	return r.do(ctx)
+}
+
+// launch starts the capsules, for a run that watches them by a keeper.
+func (r *run) launch(ctx context.Context, h *host.Host, e *pipeline.Engine, list []chosen) (err error) {
+	if r.flags.watch {
+		r.watched, err = startWatched(ctx, r.flags, h, e, r.log)
+		return err
+	}
+	return launch(ctx, h, e, list)
+}
+
+// close removes what a keeper has copied; the copies may still run.
+func (r *run) close() {
+	if r.watched != nil {
+		_ = r.watched.keeper.Close()
+	}
 }
 
 // meet enrols the persons of the gallery, if there is one.
@@ -201,10 +226,7 @@ func namesOf(list []chosen) []string {
 // chooseCapsules reads the manifests and gives the capsules that the flags ask for and the
 // plan has a place for.
 func chooseCapsules(ctx context.Context, f runFlags) ([]chosen, error) {
-	folders := f.capsules
-	if len(folders) == 0 {
-		folders = capsuleFolders()
-	}
+	folders := f.folders()
 	entries, err := loadCapsules(ctx, folders)
 	if err != nil {
 		return nil, err
@@ -212,26 +234,12 @@ func chooseCapsules(ctx context.Context, f runFlags) ([]chosen, error) {
 	if err := errors.Join(checkNames("--only", entries, f.only, folders), checkNames("--without", entries, f.without, folders)); err != nil {
 		return nil, err
 	}
-	options, err := parseOptions(entries, f.options)
+	options, err := f.givenOptions(entries)
 	if err != nil {
 		return nil, err
 	}
-	var in, out map[string]bool // what a gallery brings in, and what it stands in for
-	if f.gallery != "" && len(f.only) == 0 {
-		in, out = galleryChain(entries)
-	}
-	var list []chosen
-	for _, e := range entries {
-		name := e.Declaration.Name
-		named := options[name] != nil
-		if in[name] {
-			e.Declaration.OnDemand = false
-		}
-		if wanted(e, f, named) && (named || !out[name]) {
-			list = append(list, chosen{entry: e, values: options[name]})
-		}
-	}
-	if list, err = planned(list); err != nil || !f.signed {
+	list, err := planned(pick(entries, f, options))
+	if err != nil || !f.signed {
 		return list, err
 	}
 	return list, requireSigned(list)
@@ -336,6 +344,7 @@ type run struct {
 	source   string
 	session  *pipeline.Session
 	follower *gallery.Follower // nil: nobody is named
+	watched  *watched          // nil: nothing is watched
 	log      hclog.Logger
 	out      output
 	film     *film
