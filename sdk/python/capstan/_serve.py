@@ -74,9 +74,6 @@ class Local:
         self.streams: Dict[int, str] = {}
         self.batch = runtime.capsule.batch if runtime.capsule.input.size != "single" else 0
 
-    def files(self) -> Mapping[int, Callable[[], None]]:
-        return {}
-
     def configure(self, given: Mapping[str, Any]) -> None:
         self.runtime.configure(given)
 
@@ -449,14 +446,19 @@ def guard_stdout() -> None:
 
 def shake_hands(line: str) -> None:
     """Print the handshake, and give standard output back."""
-    global _stdout
     if sys.stdout is not None:
         sys.stdout.flush()
+    os.write(1 if _stdout is None else _stdout, line.encode() + b"\n")
+    free_stdout()
+
+
+def free_stdout() -> None:
+    """What is printed goes to standard output again, line by line."""
+    global _stdout
     if _stdout is not None:
         os.dup2(_stdout, 1)
         os.close(_stdout)
         _stdout = None
-    os.write(1, line.encode() + b"\n")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
 

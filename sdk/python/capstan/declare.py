@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import inspect
 import re
 from dataclasses import dataclass, field
@@ -47,6 +48,29 @@ class Description:
             if isinstance(values, str) or not list(values):
                 raise CapsuleError(f"attributes: {name} has no values")
             _well_formed(f"attributes: {name}", values)
+
+    def resolved(self, values: Mapping[str, Any]) -> "Description":
+        """The description with every ``${option}`` replaced by the option's value."""
+
+        def items(texts: Sequence[str]) -> List[str]:
+            out: List[str] = []
+            for s in texts:
+                if not (s.startswith("${") and s.endswith("}")):
+                    out.append(s)
+                    continue
+                v = values.get(s[2:-1])
+                if isinstance(v, enum.Enum):
+                    v = v.value
+                if isinstance(v, str):
+                    out.append(v)
+                elif isinstance(v, list):
+                    out.extend(v)
+                else:
+                    raise CapsuleError(f"{s} is not an option of type str, enum or list")
+            return out
+
+        attributes = {n: items(v) for n, v in self.attributes.items()}
+        return Description(self.size, items(self.detections), attributes, self.encoded, self.tracked, items(self.extra_data))
 
     def __str__(self) -> str:
         parts = [self.size]
@@ -198,6 +222,12 @@ class Capsule:
             if o.name in names:
                 raise CapsuleError(f'options: "{o.name}" stands there twice')
             names.add(o.name)
+        values = self.complete(None)
+        for name, d in ("input", self.input), ("output", self.output):
+            try:
+                d.resolved(values).validate()
+            except CapsuleError as e:
+                raise CapsuleError(f"{name}: {e}") from None
         self._pictures()
         self._code()
 

@@ -313,14 +313,16 @@ class Picture(_message.Message):
     def __init__(self, handle: _Optional[_Union[HandleType, str]] = ..., arena: _Optional[int] = ..., format: _Optional[_Union[PixelFormat, str]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., offsets: _Optional[_Iterable[int]] = ..., strides: _Optional[_Iterable[int]] = ..., native_width: _Optional[int] = ..., native_height: _Optional[int] = ..., full_range: bool = ..., bt709: bool = ..., rate_n: _Optional[int] = ..., rate_d: _Optional[int] = ...) -> None: ...
 
 class PictureSize(_message.Message):
-    __slots__ = ["height", "max_side", "width"]
+    __slots__ = ["filter", "height", "max_side", "width"]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
+    filter: str
     height: int
     max_side: int
     width: int
-    def __init__(self, max_side: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+    def __init__(self, max_side: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., filter: _Optional[str] = ...) -> None: ...
 
 class Return(_message.Message):
     __slots__ = ["added", "fault", "kind", "node", "patches", "returned"]
