@@ -52,9 +52,12 @@ func (c Cache) Unpack(ctx context.Context, p *Package, progress func(done, total
 		if err = p.Matches(dir); err == nil {
 			return dir, nil
 		}
-		if err := c.discard(dir); err != nil {
-			return "", err
+		if _, missing := os.Lstat(dir); missing == nil {
+			if err := c.discard(dir); err != nil {
+				return "", err
+			}
 		}
+		c.tidy()
 		if err = p.extract(ctx, dir, progress, true); err != nil && core.KindOf(err) != core.Exists {
 			return "", err
 		}
@@ -65,8 +68,8 @@ func (c Cache) Unpack(ctx context.Context, p *Package, progress func(done, total
 	return "", err
 }
 
-// discard takes a folder out of the way at once and removes it then, with what broken off
-// extractions have left. Programs that run from it go on.
+// discard takes a folder out of the way at once and removes it then. Programs that run from it
+// go on.
 func (c Cache) discard(dir string) error {
 	old, err := os.MkdirTemp(c.Dir, ".extract-")
 	if err != nil {
@@ -75,6 +78,11 @@ func (c Cache) discard(dir string) error {
 	if err := os.Rename(dir, filepath.Join(old, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(core.Faultf(core.Denied, "package", dir, "%w", err), os.RemoveAll(old))
 	}
+	return os.RemoveAll(old)
+}
+
+// tidy removes what extractions have left whose process was killed.
+func (c Cache) tidy() {
 	entries, _ := os.ReadDir(c.Dir)
 	for _, e := range entries {
 		info, err := e.Info()
@@ -82,7 +90,6 @@ func (c Cache) discard(dir string) error {
 			_ = os.RemoveAll(filepath.Join(c.Dir, e.Name())) // tried again the next time
 		}
 	}
-	return os.RemoveAll(old)
 }
 
 // Matches says what in the folder dir differs from the package; nil when nothing does. Caches
