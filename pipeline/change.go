@@ -91,7 +91,7 @@ func (e *Engine) Change(ctx context.Context, c Change) (*Changed, error) {
 	}
 	if err != nil {
 		ch.takeBack()
-		e.log.Error("a change of capsules was refused; everything is as it was", "err", err)
+		e.log.Warn("a change of capsules was refused; everything is as it was", "err", err)
 		return nil, err
 	}
 	ch.drain()
