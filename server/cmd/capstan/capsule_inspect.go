@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk/pack"
+	"github.com/capstan-video/capstan/sdk/pack/vcap"
 	"github.com/spf13/cobra"
 )
 
@@ -20,6 +23,9 @@ func inspectCommand() *cobra.Command {
 		Long: `Show the manifest, files, platforms, signatures, models and licences of a package. Of an
 encrypted one without its passphrase that is shown which can be known. The content of the files
 is not read: capstan capsule verify does that.
+
+Packages of the older Python format (OpenVisionCapsules) are shown too, encrypted ones with
+their key in the same places; capstan capsule import makes packages of them that run.
 
 Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  capstan capsule inspect detector_fire.cap
@@ -39,7 +45,11 @@ func inspect(w io.Writer, path string, key pack.Key, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	key = pack.Once(key)
 	r, err := pack.Inspect(path, key, trust)
+	if core.KindOf(err) == core.Invalid {
+		return inspectOlder(w, path, key, asJSON, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,4 +122,75 @@ func signersText(list []pack.ReportedSigner) string {
 		}
 	}
 	return strings.Join(l, ", ")
+}
+
+// olderReport is what can be said of a package of the older format, as JSON.
+type olderReport struct {
+	File      string      `json:"file"`
+	Size      int64       `json:"size"`
+	Format    string      `json:"format"` // always "OpenVisionCapsules"
+	Encrypted bool        `json:"encrypted"`
+	API       string      `json:"api_compatibility_version"`
+	Name      string      `json:"name,omitempty"`    // as its code seems to state it
+	Version   string      `json:"version,omitempty"` // likewise
+	Files     []vcap.File `json:"files"`
+	Models    []vcap.File `json:"models"`
+	Obstacle  string      `json:"obstacle,omitempty"` // why it cannot be imported
+}
+
+// inspectOlder shows a package of the older format. Of a file that is none it gives the fault
+// of the newer one, not.
+func inspectOlder(w io.Writer, path string, key pack.Key, asJSON bool, not error) error {
+	p, err := vcap.Open(path, nil)
+	if core.KindOf(err) == core.Denied { // it is no zip
+		secret, kerr := key()
+		if kerr != nil || secret == "" {
+			return errors.Join(kerr, not)
+		}
+		if p, err = vcap.Open(path, []byte(secret)); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return not
+	}
+	defer p.Close()
+	r := olderReport{path, p.Size, "OpenVisionCapsules", p.Encrypted, p.API, p.Name, p.Version, p.Files(), p.Models(), ""}
+	if err := vcap.CheckAPI(p.API); err != nil {
+		r.Obstacle = err.Error()
+	}
+	if asJSON {
+		return writeIndented(w, r)
+	}
+	return writeOlder(w, r)
+}
+
+func writeOlder(w io.Writer, r olderReport) error {
+	fmt.Fprintf(w, "%s: a package of the older Python format, OpenVisionCapsules\n\n", r.File)
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	name := strings.TrimSpace(r.Name + " " + r.Version)
+	if name == "" {
+		name = "not to be seen without running it"
+	}
+	encrypted := "no"
+	if r.Encrypted {
+		encrypted = "AES-EAX"
+	}
+	fmt.Fprintf(t, "name\t%s\ninterface\t%s\nencrypted\t%s\n", name, r.API, encrypted)
+	for _, m := range r.Models {
+		fmt.Fprintf(t, "model\t%s\n", m.Path)
+	}
+	fmt.Fprintf(t, "\nFILE\tSIZE\n")
+	for _, f := range r.Files {
+		fmt.Fprintf(t, "%s\t%s\n", f.Path, bytesText(f.Size))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if r.Obstacle != "" {
+		_, err := fmt.Fprintf(w, "\nIt cannot be run: %s\n", r.Obstacle)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nIt has no manifest and does not run as it is. Make a package of it that does:\n  capstan capsule import %s\n", r.File)
+	return err
 }
