@@ -12,10 +12,40 @@ type PictureSize struct {
 	MaxSide int // > 0: scaled down so that the longer side is at most this
 	Width   int // > 0 together with Height: exactly this size, whatever the aspect
 	Height  int
+	Filter  Filter // how it is scaled
 }
 
 // Native says whether the picture is wanted as it comes.
 func (p PictureSize) Native() bool { return p == PictureSize{} }
+
+// Validate names what is wrong with the size.
+func (p PictureSize) Validate() error {
+	switch {
+	case min(p.MaxSide, p.Width, p.Height) < 0 || max(p.MaxSide, p.Width, p.Height) > 1<<14:
+		return fmt.Errorf("sides are within 1..16384")
+	case (p.Width > 0) != (p.Height > 0) || (p.MaxSide > 0 && p.Width > 0):
+		return fmt.Errorf("either max_side, or width and height")
+	case p.Filter != Mean && !slices.Contains(Filters, p.Filter):
+		return fmt.Errorf("filter %q is not one of %v", p.Filter, Filters)
+	}
+	return nil
+}
+
+// Filter says how a picture is scaled, and what that does to its colours.
+type Filter string
+
+// The filters.
+const (
+	Mean   Filter = ""       // pixels are averaged where more than two become one: nothing flickers
+	Linear Filter = "linear" // the four pixels around a place make one: as most networks are trained
+	// OpenCV is Linear with the very values that cv2.VideoCapture and cv2.resize (INTER_LINEAR) give on
+	// x86, BT.601 and a level too dark: for comparisons and thresholds that were found there. It has
+	// them in RGB and BGR.
+	OpenCV Filter = "opencv"
+)
+
+// Filters lists those that have a name.
+var Filters = []Filter{Linear, OpenCV}
 
 // Fit gives the size that a frame of w by h gets. A picture is never enlarged for MaxSide, and
 // no side falls below 1.
@@ -270,12 +300,8 @@ func (d Declaration) checkPicture() error {
 			return fmt.Errorf("formats: %q stands there twice", f)
 		}
 	}
-	p := d.Picture
-	if p.MaxSide < 0 || p.Width < 0 || p.Height < 0 || max(p.MaxSide, p.Width, p.Height) > 1<<14 {
-		return fmt.Errorf("picture: sides are within 1..16384")
-	}
-	if (p.Width > 0) != (p.Height > 0) || (p.MaxSide > 0 && p.Width > 0) {
-		return fmt.Errorf("picture: either max_side, or width and height")
+	if err := d.Picture.Validate(); err != nil {
+		return fmt.Errorf("picture: %w", err)
 	}
 	return nil
 }

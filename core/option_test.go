@@ -329,7 +329,8 @@ func TestDeclarationValidate(t *testing.T) {
 		"format":                {func(d *Declaration) { d.Formats = []PixelFormat{"YUY2"} }, `formats: "YUY2"`},
 		"format twice":          {func(d *Declaration) { d.Formats = []PixelFormat{RGB, RGB} }, `formats: "RGB" stands there twice`},
 		"picture width alone":   {func(d *Declaration) { d.Picture.Width = 5 }, "picture: either"},
-		"picture both":          {func(d *Declaration) { d.Picture = PictureSize{1, 2, 3} }, "picture: either"},
+		"picture both":          {func(d *Declaration) { d.Picture = PictureSize{MaxSide: 1, Width: 2, Height: 3} }, "picture: either"},
+		"picture filter":        {func(d *Declaration) { d.Picture.Filter = "cubic" }, `picture: filter "cubic" is not one of [linear opencv]`},
 		"picture too large":     {func(d *Declaration) { d.Picture.MaxSide = 1 << 15 }, "picture: sides"},
 		"picture below zero":    {func(d *Declaration) { d.Picture.Height = -1 }, "picture: sides"},
 		"formats and exact picture": {func(d *Declaration) {

@@ -23,6 +23,9 @@ type Job struct {
 	EveryN  map[string]int            // by capsule, in place of what it declares
 	Gates   map[string]core.Gate      // by capsule, in place of what it declares; the zero value: none
 
+	// Pictures are sizes by capsule, in place of what it declares; the zero value: as they come.
+	Pictures map[string]core.PictureSize
+
 	// Window is how many frames are under way at once; 0: 8 for files, 2 for live sources
 	// (one being worked on, the newest one waiting).
 	Window int
@@ -170,6 +173,9 @@ func (e *Engine) knownLocked(job Job) error {
 	for name := range job.Gates {
 		names = append(names, name)
 	}
+	for name := range job.Pictures {
+		names = append(names, name)
+	}
 	for _, name := range names {
 		if _, ok := e.capsules[name]; !ok {
 			return noSuchCapsule(name, e.capsules)
@@ -250,6 +256,12 @@ func newStation(c Capsule, own core.Values, job Job) (*station, error) {
 			return nil, core.Faultf(core.Invalid, "engine", "capsule "+decl.Name, "every %d frames: want 1 or more", n)
 		}
 		st.everyN = n
+	}
+	if p, ok := job.Pictures[decl.Name]; ok {
+		if err := p.Validate(); err != nil {
+			return nil, core.Faultf(core.Invalid, "engine", "capsule "+decl.Name, "picture: %w", err)
+		}
+		st.decl.Picture = p
 	}
 	if err := st.setGate(job); err != nil {
 		return nil, err

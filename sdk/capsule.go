@@ -44,6 +44,8 @@ const (
 	RGB   = core.RGB
 	BGR   = core.BGR
 
+	Linear = core.Linear
+
 	Cosine    = core.Cosine
 	Euclidean = core.Euclidean
 

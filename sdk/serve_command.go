@@ -110,5 +110,8 @@ func pixels(d core.Declaration) string {
 	case p.Width > 0:
 		s += fmt.Sprintf(", %dx%d", p.Width, p.Height)
 	}
+	if d.Picture.Filter != core.Mean {
+		s += ", filter " + string(d.Picture.Filter)
+	}
 	return s
 }

@@ -40,7 +40,7 @@ var capsule = sdk.Capsule{
 		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
 	),
 	Formats:   []sdk.PixelFormat{sdk.BGR, sdk.RGB},
-	Picture:   sdk.PictureSize{MaxSide: 416},
+	Picture:   sdk.PictureSize{MaxSide: 416, Filter: sdk.Linear},
 	OnDemand:  true,
 	Models:    models,
 	Resources: onnx.Resources,

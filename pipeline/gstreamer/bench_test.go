@@ -17,13 +17,14 @@ func BenchmarkView(b *testing.B) {
 			size   core.PictureSize
 		}{
 			{core.RGB, core.PictureSize{}}, {core.RGB, core.PictureSize{MaxSide: 640}}, {core.RGB, core.PictureSize{Width: 640, Height: 640}},
-			{core.GRAY8, core.PictureSize{MaxSide: 480}}, {core.GRAY8, core.PictureSize{MaxSide: 320}}, {core.NV12, core.PictureSize{}},
+			{core.GRAY8, core.PictureSize{MaxSide: 480}}, {core.GRAY8, core.PictureSize{MaxSide: 320}}, {core.BGR, core.PictureSize{MaxSide: 416, Filter: core.Linear}},
+			{core.BGR, core.PictureSize{MaxSide: 415, Filter: core.OpenCV}}, {core.NV12, core.PictureSize{}},
 		} {
 			w, h := c.size.Fit(1920, 1080)
 			b.Run(fmt.Sprintf("%s/%s-%dx%d", f, c.format, w, h), func(b *testing.B) {
 				for b.Loop() {
 					v := &variant{}
-					if p.make(variantKey{c.format, w, h}, v); v.err != nil {
+					if p.make(variantKey{c.format, w, h, c.size.Filter}, v); v.err != nil {
 						b.Fatal(v.err)
 					}
 					v.slot.give()

@@ -4,6 +4,7 @@
 #include <gst/controller/gstinterpolationcontrolsource.h>
 #include <gst/pbutils/pbutils.h>
 #include <libyuv.h>
+#include <math.h>
 #include <string.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -382,6 +383,13 @@ static void locate(GstBuffer *b, bus_frame *f) {
   f->arena = a->handle;
 }
 
+// GStreamer forgets the range of colours whose matrix the stream does not tell.
+static void keep_range(GstVideoInfo *info, GstCaps *caps) {
+  const char *text = gst_caps_get_size(caps) > 0 ? gst_structure_get_string(gst_caps_get_structure(caps, 0), "colorimetry") : NULL;
+  GstVideoColorimetry c;
+  if (text && gst_video_colorimetry_from_string(&c, text) && c.range != GST_VIDEO_COLOR_RANGE_UNKNOWN) info->colorimetry.range = c.range;
+}
+
 int bus_pull(bus_sink *s, bus_frame *f) {
   memset(f, 0, sizeof *f);
   GstAppSink *sink = GST_APP_SINK(s->appsink);
@@ -396,6 +404,7 @@ int bus_pull(bus_sink *s, bus_frame *f) {
   if (caps != s->caps) {
     gst_caps_replace(&s->caps, caps);
     if (!gst_video_info_from_caps(&s->info, caps)) gst_video_info_init(&s->info);
+    keep_range(&s->info, caps);
   }
   f->sample = sample;
   GstClockTime t = GST_BUFFER_PTS(b);
@@ -444,12 +453,12 @@ static void resize(const uint8_t *src, int stride, int w, int h, uint8_t *dst, i
     ScalePlane(src, stride, w, h, dst, dstride, dw, dh, f);
 }
 
-// Scales one plane, of bytes or of pairs. Bilinear alone skips pixels past a half, and libyuv's
+// Scales one plane, of bytes or of pairs. Bilinear alone skips pixels past a half; for means libyuv's
 // box filter of any size is slow: so halves and quarters are averaged first, which is fast, and
 // the rest, below two, is bilinear. Up to three columns and rows at the far edge get lost by that.
-static void scale_plane(const uint8_t *src, int stride, int w, int h, uint8_t *dst, int dstride, int dw, int dh, int pairs) {
+static void scale_plane(const uint8_t *src, int stride, int w, int h, uint8_t *dst, int dstride, int dw, int dh, int pairs, int filter) {
   uint8_t *last = NULL;
-  for (int by = 4; by > 1;) {
+  for (int by = filter == BUS_MEAN ? 4 : 1; by > 1;) {
     if (w / by < dw || h / by < dh) {
       by /= 2;
       continue;
@@ -468,11 +477,11 @@ static void scale_plane(const uint8_t *src, int stride, int w, int h, uint8_t *d
   g_free(last);
 }
 
-static void scale(const planes *s, const planes *d) {
+static void scale(const planes *s, const planes *d, int filter) {
   int pairs = s->format == BUS_NV12;
-  scale_plane(s->p[0], s->stride[0], s->w, s->h, d->p[0], d->stride[0], d->w, d->h, 0);
+  scale_plane(s->p[0], s->stride[0], s->w, s->h, d->p[0], d->stride[0], d->w, d->h, 0, filter);
   for (int i = 1; i < (pairs ? 2 : 3); i++)
-    scale_plane(s->p[i], s->stride[i], (s->w + 1) / 2, (s->h + 1) / 2, d->p[i], d->stride[i], (d->w + 1) / 2, (d->h + 1) / 2, pairs);
+    scale_plane(s->p[i], s->stride[i], (s->w + 1) / 2, (s->h + 1) / 2, d->p[i], d->stride[i], (d->w + 1) / 2, (d->h + 1) / 2, pairs, filter);
 }
 
 // libyuv multiplies chroma in eighths of a byte: U's part of blue in BT.709 and BT.2020 of
@@ -567,20 +576,121 @@ static planes scratch(const planes *s, const planes *d) {
   return t;
 }
 
+// ---- pictures as OpenCV has them ----
+//
+// cv2.VideoCapture has libswscale convert, whose fast way on x86 cuts every product off to a whole
+// number and takes BT.601 for all; cv2.resize works in 1/2048. Both to the last bit.
+
+typedef struct {
+  int y, y_off, ub, ug, vg, vr;  // products are >> 16
+} cut_table;
+
+static int in_8192ths(int64_t c) { return (int)((c * 8192 + 32768) >> 16); }
+
+static cut_table cut_table_for(int full_range) {
+  int64_t y = 65536, vr = 104597, ub = 132201, ug = 25675, vg = 53279;
+  if (full_range) {
+    vr = vr * 224 / 255;
+    ub = ub * 224 / 255;
+    ug = ug * 224 / 255;
+    vg = vg * 224 / 255;
+  } else {
+    y = y * 255 / 219;
+  }
+  return (cut_table){in_8192ths(y), full_range ? 0 : 16 * 8, in_8192ths(ub), in_8192ths(-ug), in_8192ths(-vg), in_8192ths(vr)};
+}
+
+static inline uint8_t clipped(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
+
+// One row in the order of d's format.
+static void cut_row(const cut_table *t, const planes *s, int row, uint8_t *out, int rgb) {
+  int step = s->format == BUS_NV12 ? 2 : 1;
+  const uint8_t *y = s->p[0] + (ptrdiff_t)row * s->stride[0], *u = s->p[1] + (ptrdiff_t)(row / 2) * s->stride[1];
+  const uint8_t *v = step == 2 ? u + 1 : s->p[2] + (ptrdiff_t)(row / 2) * s->stride[2];
+  for (int x = 0; x < s->w; x++, out += 3) {
+    int l = ((y[x] * 8 - t->y_off) * t->y) >> 16, cu = u[x / 2 * step] * 8 - 1024, cv = v[x / 2 * step] * 8 - 1024;
+    out[rgb ? 2 : 0] = clipped(l + ((cu * t->ub) >> 16));
+    out[1] = clipped(l + ((cu * t->ug) >> 16) + ((cv * t->vg) >> 16));
+    out[rgb ? 0 : 2] = clipped(l + ((cv * t->vr) >> 16));
+  }
+}
+
+typedef struct {
+  int at;            // of the first of two neighbours
+  int first, second;  // their weights in 1/2048
+} neighbours;
+
+static neighbours neighbours_of(int i, int n, int of) {
+  float f = (float)((i + 0.5) * ((double)of / n) - 0.5);
+  int at = (int)floorf(f);
+  f -= (float)at;
+  return (neighbours){at, (int)lrintf((1 - f) * 2048), (int)lrintf(f * 2048)};
+}
+
+static neighbours column_of(int i, int n, int of) {
+  neighbours t = neighbours_of(i, n, of);
+  if (t.at < 0 || t.at >= of - 1) t = (neighbours){t.at < 0 ? 0 : of - 1, 2048, 0};
+  return t;
+}
+
+static void as_opencv(const planes *s, const planes *d, int full_range) {
+  cut_table t = cut_table_for(full_range);
+  int rgb = d->format == BUS_RGB, n = 3 * d->w, have[2] = {-1, -1};
+  if (s->w == d->w && s->h == d->h) {
+    for (int y = 0; y < d->h; y++) cut_row(&t, s, y, d->p[0] + (ptrdiff_t)y * d->stride[0], rgb);
+    return;
+  }
+  neighbours *columns = g_new(neighbours, d->w);
+  uint8_t *line = g_malloc(3 * (size_t)s->w);
+  int *rows[2] = {g_new(int, n), g_new(int, n)};
+  for (int x = 0; x < d->w; x++) columns[x] = column_of(x, d->w, s->w);
+  for (int y = 0; y < d->h; y++) {
+    neighbours r = neighbours_of(y, d->h, s->h);
+    const int *up_down[2];
+    for (int k = 0; k < 2; k++) {
+      int row = CLAMP(r.at + k, 0, s->h - 1), at = row & 1;
+      if (have[at] != row) {
+        cut_row(&t, s, row, line, rgb);
+        for (int x = 0; x < d->w; x++) {
+          const uint8_t *a = line + 3 * columns[x].at, *b = columns[x].second ? a + 3 : a;
+          for (int c = 0; c < 3; c++) rows[at][3 * x + c] = a[c] * columns[x].first + b[c] * columns[x].second;
+        }
+        have[at] = row;
+      }
+      up_down[k] = rows[at];
+    }
+    uint8_t *out = d->p[0] + (ptrdiff_t)y * d->stride[0];
+    for (int i = 0; i < n; i++)
+      out[i] = clipped((((r.first * (up_down[0][i] >> 4)) >> 16) + ((r.second * (up_down[1][i] >> 4)) >> 16) + 2) >> 2);
+  }
+  g_free(columns);
+  g_free(line);
+  g_free(rows[0]);
+  g_free(rows[1]);
+}
+
 int bus_convert(const void *src_block, const bus_picture *src, void *dst_block, const bus_picture *dst) {
+  return bus_convert_by(src_block, src, dst_block, dst, BUS_MEAN);
+}
+
+int bus_convert_by(const void *src_block, const bus_picture *src, void *dst_block, const bus_picture *dst, int filter) {
   planes s = at(src_block, src), d = at(dst_block, dst);
   if (s.format != BUS_I420 && s.format != BUS_NV12) return -1;
   if (d.format == BUS_GRAY8) {
-    scale_plane(s.p[0], s.stride[0], s.w, s.h, d.p[0], d.stride[0], d.w, d.h, 0);
+    scale_plane(s.p[0], s.stride[0], s.w, s.h, d.p[0], d.stride[0], d.w, d.h, 0, filter);
+    return 0;
+  }
+  if (filter == BUS_OPENCV && (d.format == BUS_RGB || d.format == BUS_BGR)) {
+    as_opencv(&s, &d, src->full_range);
     return 0;
   }
   if (s.w == d.w && s.h == d.h) return same_size(&s, &d, src);
   if (s.format == d.format) {
-    scale(&s, &d);
+    scale(&s, &d, filter);
     return 0;
   }
   planes t = scratch(&s, &d);
-  scale(&s, &t);
+  scale(&s, &t, filter);
   int n = same_size(&t, &d, src);
   g_free(t.p[0]);
   return n;

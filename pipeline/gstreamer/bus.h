@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 // Formats and matrices as the Go side numbers them.
+enum { BUS_MEAN, BUS_LINEAR, BUS_OPENCV };  // filters
 enum { BUS_GRAY8, BUS_I420, BUS_NV12, BUS_RGB, BUS_BGR, BUS_OTHER };
 enum { BUS_BT601, BUS_BT709, BUS_BT2020 };
 
@@ -57,6 +58,7 @@ void bus_sample_unref(GstSample *s);
 
 // Fills dst, which says format and size, from src. 0 when done.
 int bus_convert(const void *src_block, const bus_picture *src, void *dst_block, const bus_picture *dst);
+int bus_convert_by(const void *src_block, const bus_picture *src, void *dst_block, const bus_picture *dst, int filter);
 // Copies the picture of a sample to dst, which has its format and size. 0 when done.
 int bus_copy_sample(GstSample *s, void *dst_block, const bus_picture *dst);
 

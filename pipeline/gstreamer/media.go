@@ -2,7 +2,7 @@ package gstreamer
 
 // #cgo pkg-config: gstreamer-1.0 gstreamer-app-1.0 gstreamer-base-1.0 gstreamer-video-1.0 gstreamer-pbutils-1.0 gstreamer-controller-1.0
 // #cgo CFLAGS: -O3
-// #cgo LDFLAGS: -lyuv
+// #cgo LDFLAGS: -lyuv -lm
 // #include "bus.h"
 import "C"
 

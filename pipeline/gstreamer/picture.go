@@ -16,6 +16,7 @@ import (
 
 var (
 	formatCodes = map[core.PixelFormat]C.int{core.GRAY8: C.BUS_GRAY8, core.I420: C.BUS_I420, core.NV12: C.BUS_NV12, core.RGB: C.BUS_RGB, core.BGR: C.BUS_BGR}
+	filterCodes = map[core.Filter]C.int{core.Mean: C.BUS_MEAN, core.Linear: C.BUS_LINEAR, core.OpenCV: C.BUS_OPENCV}
 	codeFormats = map[C.int]core.PixelFormat{C.BUS_GRAY8: core.GRAY8, C.BUS_I420: core.I420, C.BUS_NV12: core.NV12}
 )
 
@@ -77,6 +78,7 @@ type picture struct {
 type variantKey struct {
 	format core.PixelFormat
 	w, h   int
+	filter core.Filter
 }
 
 // variant is a picture made of another one, once.
@@ -138,6 +140,9 @@ func (p *picture) View(formats []core.PixelFormat, size core.PictureSize) (shm.V
 	if w <= 0 || h <= 0 || w > 1<<14 || h > 1<<14 {
 		return shm.View{}, core.Faultf(core.Invalid, "view", "", "size %dx%d is not within 1..16384", w, h)
 	}
+	if _, ok := filterCodes[size.Filter]; !ok {
+		return shm.View{}, core.Faultf(core.Invalid, "view", "", "filter %q is not one of %v", size.Filter, core.Filters)
+	}
 	if w == p.layout.Width && h == p.layout.Height {
 		for _, f := range formats {
 			if f == p.layout.Format {
@@ -148,7 +153,22 @@ func (p *picture) View(formats []core.PixelFormat, size core.PictureSize) (shm.V
 			}
 		}
 	}
-	return p.variant(variantKey{formats[0], w, h})
+	return p.variant(variantKey{formats[0], w, h, p.filterFor(formats[0], size.Filter, w, h)})
+}
+
+// filterFor gives the filter that makes the difference: capsules that ask for others share the
+// picture where all give the same.
+func (p *picture) filterFor(format core.PixelFormat, f core.Filter, w, h int) core.Filter {
+	if f == core.OpenCV && (format == core.RGB || format == core.BGR) {
+		return f
+	}
+	if p.layout.Width/2 < w || p.layout.Height/2 < h { // nothing to average
+		return core.Mean
+	}
+	if f == core.OpenCV {
+		return core.Linear
+	}
+	return f
 }
 
 // luma is the first plane seen as a picture of its own.
@@ -189,7 +209,7 @@ func (p *picture) make(key variantKey, v *variant) {
 	l, _ := packedAt(key.format, key.w, key.h, s.offset)
 	l.Matrix, l.FullRange = p.layout.Matrix, p.layout.FullRange
 	dst := cPicture(l)
-	if n := C.bus_convert(blockOf(p.arena.block), &p.native, blockOf(s.arena.block), &dst); n != 0 {
+	if n := C.bus_convert_by(blockOf(p.arena.block), &p.native, blockOf(s.arena.block), &dst, filterCodes[key.filter]); n != 0 {
 		v.err = core.Faultf(core.Internal, "view", "", "libyuv refused %s %dx%d to %s %dx%d (%d)", p.layout.Format, p.layout.Width, p.layout.Height, key.format, key.w, key.h, int(n))
 		return
 	}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -322,9 +323,22 @@ func (d *decoder) picture(to *core.PictureSize) func(value, string) {
 			{"max_side", d.int(&to.MaxSide, 1, 1<<14)},
 			{"width", d.int(&to.Width, 1, 1<<14)},
 			{"height", d.int(&to.Height, 1, 1<<14)},
+			{"filter", d.filter(&to.Filter)},
 		})
 		if (to.Width > 0) != (to.Height > 0) || (to.MaxSide > 0 && to.Width > 0) {
 			d.fail(v, path, "its keys do not go together", "want either max_side, or width and height")
+		}
+	}
+}
+
+func (d *decoder) filter(to *core.Filter) func(value, string) {
+	return func(v value, path string) {
+		switch f := core.Filter(d.scalarText(v, path)); {
+		case f == "":
+		case slices.Contains(core.Filters, f):
+			*to = f
+		default:
+			d.fail(v, path, fmt.Sprintf("%q is no filter", shorten(string(f))), fmt.Sprintf("want one of %v, or leave it out", core.Filters))
 		}
 	}
 }

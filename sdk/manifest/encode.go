@@ -152,11 +152,17 @@ func (w *writer) running(m core.Declaration) {
 		}
 		w.line(0, "formats: %s # accepted pixels, best first", w.flow(l))
 	}
+	filter := ""
+	if m.Picture.Filter != core.Mean {
+		filter = ", filter: " + string(m.Picture.Filter)
+	}
 	switch p := m.Picture; {
 	case p.MaxSide > 0:
-		w.line(0, "picture: {max_side: %d}", p.MaxSide)
+		w.line(0, "picture: {max_side: %d%s}", p.MaxSide, filter)
 	case p.Width > 0:
-		w.line(0, "picture: {width: %d, height: %d}", p.Width, p.Height)
+		w.line(0, "picture: {width: %d, height: %d%s}", p.Width, p.Height, filter)
+	case filter != "":
+		w.line(0, "picture: {%s}", filter[2:])
 	}
 	if m.Stateful {
 		w.line(0, "stateful: true # frames of a stream come one at a time, in order")

@@ -17,7 +17,7 @@
 //	options:
 //	  threshold: {type: float, default: 0.5, min: 0, max: 1, description: Least confidence.}
 //	formats: [GRAY8]                # accepted pixels, best first; none: it gets no pixels
-//	picture: {max_side: 640}        # or width and height; left out: as they come
+//	picture: {max_side: 640}        # or width and height; filter: linear; left out: as they come
 //	stateful: false
 //	on_demand: false                # true: not used unless it is named
 //	every_n: 1

@@ -44,7 +44,7 @@ options:
   note: {type: str, default: ""}
   key: {type: secret}
 formats: [GRAY8, RGB]
-picture: {width: 320, height: 240}
+picture: {width: 320, height: 240, filter: linear}
 stateful: true
 on_demand: true
 every_n: 2
@@ -78,7 +78,7 @@ func wholeDeclaration() core.Declaration {
 			{Name: "note", Type: core.StringOption, Default: ""},
 			{Name: "key", Type: core.SecretOption, Default: ""},
 		},
-		Formats: []core.PixelFormat{core.GRAY8, core.RGB}, Picture: core.PictureSize{Width: 320, Height: 240},
+		Formats: []core.PixelFormat{core.GRAY8, core.RGB}, Picture: core.PictureSize{Width: 320, Height: 240, Filter: core.Linear},
 		Stateful: true, OnDemand: true, EveryN: 2, Gate: core.Gate{Class: "motion", Hold: 2 * time.Second, AtLeast: 10 * time.Second}, Deadline: 1500 * time.Millisecond, Metric: core.Cosine, Entry: "bin/mood",
 	}
 }
@@ -209,6 +209,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"format unknown":         {short + "formats: [RGB, YUY2]\n", `capsule.yaml:4:16: formats[1]: "YUY2" is no pixel format (want one of [GRAY8 I420 NV12 RGB BGR])`},
 		"picture both":           {short + "picture: {max_side: 1, width: 2, height: 2}\n", `capsule.yaml:4:10: picture: its keys do not go together (want either max_side, or width and height)`},
 		"picture half":           {short + "picture: {width: 2}\n", `capsule.yaml:4:10: picture: its keys do not go together (want either max_side, or width and height)`},
+		"picture filter":         {short + "picture: {max_side: 9, filter: cubic}\n", `capsule.yaml:4:32: picture.filter: "cubic" is no filter (want one of [linear opencv], or leave it out)`},
 		"picture huge":           {short + "picture: {max_side: 99999}\n", `capsule.yaml:4:21: picture.max_side: 99999 is not a whole number in range (want 1..16384)`},
 		"every_n":                {short + "every_n: -1\n", `capsule.yaml:4:10: every_n: -1 is not a whole number in range (want 0..1073741824)`},
 		"gate":                   {short + "gate: motion\n", `capsule.yaml:4:7: gate: "motion" is not a mapping (want keys: class, hold, at_least)`},

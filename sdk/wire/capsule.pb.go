@@ -766,6 +766,7 @@ type PictureSize struct {
 	MaxSide       uint32                 `protobuf:"varint,1,opt,name=max_side,json=maxSide,proto3" json:"max_side,omitempty"`
 	Width         uint32                 `protobuf:"varint,2,opt,name=width,proto3" json:"width,omitempty"`
 	Height        uint32                 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	Filter        string                 `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"` // how it is scaled: linear, opencv; empty: by means
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,6 +820,13 @@ func (x *PictureSize) GetHeight() uint32 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *PictureSize) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
 }
 
 type ConfigureRequest struct {
@@ -2283,11 +2291,12 @@ const file_sdk_wire_capsule_proto_rawDesc = "" +
 	"\achoices\x18\x06 \x03(\tR\achoices\x12 \n" +
 	"\vdescription\x18\a \x01(\tR\vdescriptionB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"V\n" +
+	"\x04_max\"n\n" +
 	"\vPictureSize\x12\x19\n" +
 	"\bmax_side\x18\x01 \x01(\rR\amaxSide\x12\x14\n" +
 	"\x05width\x18\x02 \x01(\rR\x05width\x12\x16\n" +
-	"\x06height\x18\x03 \x01(\rR\x06height\"5\n" +
+	"\x06height\x18\x03 \x01(\rR\x06height\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\"5\n" +
 	"\x10ConfigureRequest\x12!\n" +
 	"\foptions_json\x18\x01 \x01(\tR\voptionsJson\"\x10\n" +
 	"\x0eConfigureReply\"^\n" +

@@ -84,7 +84,7 @@ func EncodeDeclaration(d core.Declaration) *Declaration {
 		Name: d.Name, Version: d.Version, Api: d.API, Description: d.Description,
 		Input: encodeDescription(d.Input), Output: encodeDescription(d.Output),
 		Options: encodeList(d.Options, encodeOption), Formats: encodeList(d.Formats, encodeFormat),
-		Picture:  &PictureSize{MaxSide: uint32(d.Picture.MaxSide), Width: uint32(d.Picture.Width), Height: uint32(d.Picture.Height)},
+		Picture:  &PictureSize{MaxSide: uint32(d.Picture.MaxSide), Width: uint32(d.Picture.Width), Height: uint32(d.Picture.Height), Filter: string(d.Picture.Filter)},
 		Stateful: d.Stateful, EveryN: uint32(d.EveryN), DeadlineNs: int64(d.Deadline), Metric: string(d.Metric), Entry: d.Entry,
 		Gate: encodeGate(d.Gate),
 	}
@@ -112,7 +112,7 @@ func DecodeDeclaration(m *Declaration) (core.Declaration, error) {
 	}
 	d := core.Declaration{
 		Name: m.Name, Version: m.Version, API: m.Api, Description: m.Description,
-		Picture:  core.PictureSize{MaxSide: int(p.GetMaxSide()), Width: int(p.GetWidth()), Height: int(p.GetHeight())},
+		Picture:  core.PictureSize{MaxSide: int(p.GetMaxSide()), Width: int(p.GetWidth()), Height: int(p.GetHeight()), Filter: core.Filter(p.GetFilter())},
 		Stateful: m.Stateful, EveryN: int(m.EveryN), Deadline: time.Duration(m.DeadlineNs), Metric: core.Metric(m.Metric), Entry: m.Entry,
 		Gate: decodeGate(m.Gate),
 	}

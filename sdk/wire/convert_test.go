@@ -46,7 +46,7 @@ func fullDeclaration() core.Declaration {
 			{Name: "span", Type: core.DurationOption, Default: 1500 * time.Millisecond, Min: number(0.25)},
 		},
 		Formats: []core.PixelFormat{core.RGB, core.GRAY8, core.I420, core.NV12, core.BGR},
-		Picture: core.PictureSize{Width: 64, Height: 128}, Stateful: true, EveryN: 3, Gate: core.Gate{Class: "motion", Hold: time.Second, AtLeast: time.Minute}, Deadline: 2 * time.Second, Metric: core.Cosine, Entry: "bin/x",
+		Picture: core.PictureSize{Width: 64, Height: 128, Filter: core.Linear}, Stateful: true, EveryN: 3, Gate: core.Gate{Class: "motion", Hold: time.Second, AtLeast: time.Minute}, Deadline: 2 * time.Second, Metric: core.Cosine, Entry: "bin/x",
 	}
 }
 

@@ -41,9 +41,10 @@ the latency of each capsule in its parts, and the CPU time of a frame.
   hand-off  to the capsule's process and back
   compute   inside the capsule's code
 
---against-full measures the same without --every, --every-n, --gate and --keyframes as well, and compares what
-was found. --against-python measures detector_objects_yolox against a Python program with OpenCV (python3-opencv)
-on the same clip and network, and compares the boxes.
+--against-full measures the same without --every, --every-n, --gate and --keyframes as well, whole pictures in place
+of those of --picture, and compares what was found. --against-python measures detector_objects_yolox against a Python
+program with OpenCV (python3-opencv) on the same clip and network, and compares the boxes; ours are of pictures as
+OpenCV makes them (416,opencv), unless --picture asks for others.
 
 Exit status: 0 done, 1 failed or nothing was processed, 2 wrong usage, 130 interrupted.`,
 		Example: `  capstan bench video.mp4
@@ -80,8 +81,8 @@ func (f *benchFlags) check() error {
 	case f.window < 0 || f.window > 64:
 		return usageError{fmt.Errorf("--window %d: want 1..64", f.window)}
 	case f.againstFull && !f.run.effort.saves():
-		return usageError{errors.New("--against-full compares with a run without --every, --every-n, --gate and --keyframes: give one of them")}
-	case f.againstPython && f.run.effort.saves():
+		return usageError{errors.New("--against-full compares with a run without --every, --every-n, --gate, --picture and --keyframes: give one of them")}
+	case f.againstPython && f.run.effort.skips():
 		return usageError{errors.New("--against-python looks at every frame: leave out --every, --every-n, --gate and --keyframes")}
 	case f.againstPython && (f.run.start > 0 || f.run.duration > 0):
 		return usageError{errors.New("--against-python plays the whole clip: leave out --start and --duration")}
@@ -112,6 +113,10 @@ func benchSource(ctx context.Context, source string, f benchFlags) error {
 		if b.python, err = newPython(ctx, f.python, source, chosen); err != nil {
 			return interruptedOr(ctx, err)
 		}
+		if _, asked := b.job.Pictures[comparable]; !asked {
+			b.job.Pictures[comparable] = likePython
+		}
+		b.python.pictures = b.job.Pictures[comparable]
 	}
 	return interruptedOr(ctx, b.with(ctx, chosen, log))
 }
@@ -157,6 +162,10 @@ func (b *bench) measure(ctx context.Context) (*benchReport, error) {
 		if b.flags.againstFull {
 			whole := b.job
 			whole.Every, whole.EveryN, whole.Gates, whole.Source.KeyframesOnly = 1, nil, nil, false
+			whole.Pictures = map[string]core.PictureSize{}
+			for name, p := range b.job.Pictures {
+				whole.Pictures[name] = core.PictureSize{Filter: p.Filter}
+			}
 			if err := b.play(ctx, whole, full); err != nil {
 				return nil, err
 			}

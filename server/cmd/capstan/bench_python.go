@@ -26,11 +26,15 @@ var pythonProgram string
 // comparable is the capsule that the Python program is the like of.
 const comparable = "detector_objects_yolox"
 
+// likePython are the pictures that the Python program makes.
+var likePython = core.PictureSize{MaxSide: 416, Filter: core.OpenCV}
+
 // python is the program on the other side of --against-python.
 type python struct {
 	program  string // that runs Python
 	settings string // JSON
 
+	pictures  core.PictureSize // of ours
 	threshold float64
 	version   string // of OpenCV, once it has run
 	threads   int
@@ -182,6 +186,7 @@ type pythonReport struct {
 	Rounds  []float64 `json:"fps_rounds"`
 	Faster  float64   `json:"faster"` // our median over its
 	CPU     float64   `json:"cpu_ms"` // for a frame
+	Filter  string    `json:"filter"` // of our pictures; its are of opencv
 	Boxes   int       `json:"boxes"`  // that it found
 	Same    float64   `json:"same"`   // share of them that we found too, IoU 0.9 or more
 	Extra   float64   `json:"extra"`  // share of ours that it did not find
@@ -198,7 +203,7 @@ const clearBy = 0.1
 func (p *python) compare(ours, others *measured) *pythonReport {
 	r := &pythonReport{
 		OpenCV: p.version, Threads: p.threads, Frames: len(p.frames), FPS: rounded(median(others.rounds), 100), Rounds: roundedAll(others.rounds),
-		Faster: rounded(median(ours.rounds)/median(others.rounds), 100), CPU: rounded(cpuMS(others)/float64(others.stats.Frames), 1e3),
+		Filter: string(p.pictures.Filter), Faster: rounded(median(ours.rounds)/median(others.rounds), 100), CPU: rounded(cpuMS(others)/float64(others.stats.Frames), 1e3),
 	}
 	same, mine, clear := 0, 0, 0
 	for i, boxes := range p.frames {

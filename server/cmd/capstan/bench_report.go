@@ -224,6 +224,9 @@ func (r *benchReport) comparisons(w io.Writer) {
 			p.OpenCV, p.Threads, p.Faster, p.FPS, p.Rounds, r.allCPU(), p.CPU)
 		fmt.Fprintf(w, "%.2f %% of its %d boxes found here too (IoU 0.9 or more); %.2f %% of ours are not among its\n", 100*p.Same, p.Boxes, 100*p.Extra)
 		fmt.Fprintf(w, "%.2f %% of its %d boxes that are %.1f or more above the threshold found here too\n", 100*p.ClearSame, p.ClearBoxes, clearBy)
+		if p.Filter != string(core.OpenCV) {
+			fmt.Fprintln(w, "our pictures are not shrunk as its are; --picture "+comparable+"=416,opencv does it")
+		}
 		if n := len(r.Rounds); p.Frames*n != int(r.Frames) {
 			fmt.Fprintf(w, "it read %d frames of the clip, we %d\n", p.Frames, int(r.Frames)/n)
 		}

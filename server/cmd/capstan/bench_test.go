@@ -242,7 +242,7 @@ func TestAgainstPython(t *testing.T) {
 	if err := json.Unmarshal([]byte(c.stdout), &r); err != nil || c.status != 0 {
 		t.Fatalf("%v %d\n%s", err, c.status, c.stderr)
 	}
-	if p := r.Python; p == nil || p.Frames != int(r.Frames) || p.Boxes == 0 || p.ClearSame < 0.95 || p.Faster <= 0 {
+	if p := r.Python; p == nil || p.Frames != int(r.Frames) || p.Boxes == 0 || p.Same < 0.98 || p.ClearSame < 0.98 || p.Filter != "opencv" || p.Faster <= 0 {
 		t.Errorf("%s", c.stdout)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,20 +17,29 @@ type effortFlags struct {
 	every     int
 	everyN    []string
 	gates     []string
+	pictures  []string
 	keyframes bool
 }
 
 const gateUsage = "run a capsule only while others report a class, repeatable: `capsule=motion,hold=2s,every=10s`, or capsule=off"
 
+const pictureUsage = "give a capsule another picture than it asks for, repeatable: `capsule=416,linear`, capsule=640x480,opencv or capsule=native"
+
 func (f *effortFlags) add(fl *pflag.FlagSet) {
 	fl.IntVar(&f.every, "every", 1, "process every `N`-th frame only")
 	fl.StringSliceVar(&f.everyN, "every-n", nil, "call a capsule on every N-th frame only: `capsule=N`")
 	fl.StringArrayVar(&f.gates, "gate", nil, gateUsage)
+	fl.StringArrayVar(&f.pictures, "picture", nil, pictureUsage)
 	fl.BoolVar(&f.keyframes, "keyframes", false, "decode the key frames of the video only")
 }
 
 // saves says whether any of the flags is set.
 func (f *effortFlags) saves() bool {
+	return f.every > 1 || len(f.everyN) > 0 || len(f.gates) > 0 || len(f.pictures) > 0 || f.keyframes
+}
+
+// skips says whether any flag leaves frames out.
+func (f *effortFlags) skips() bool {
 	return f.every > 1 || len(f.everyN) > 0 || len(f.gates) > 0 || f.keyframes
 }
 
@@ -41,6 +51,14 @@ func (f *effortFlags) apply(job *pipeline.Job, names []string) (err error) {
 	}
 	if job.Gates, err = parseGates(f.gates); err != nil {
 		return err
+	}
+	if job.Pictures, err = parsePictures(f.pictures); err != nil {
+		return err
+	}
+	for name := range job.Pictures {
+		if err := used("--picture", name, names); err != nil {
+			return err
+		}
 	}
 	for name := range job.EveryN {
 		if err := used("--every-n", name, names); err != nil {
@@ -96,6 +114,52 @@ func parseGates(texts []string) (map[string]core.Gate, error) {
 		m[name] = g
 	}
 	return m, nil
+}
+
+func parsePictures(texts []string) (map[string]core.PictureSize, error) {
+	m := map[string]core.PictureSize{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		p, err := parsePicture(value)
+		if !ok || name == "" || err != nil {
+			if err == nil {
+				err = errors.New("want capsule=416,linear, capsule=640x480,opencv or capsule=native")
+			}
+			return nil, usageError{fmt.Errorf("--picture %q: %w", text, err)}
+		}
+		m[name] = p
+	}
+	return m, nil
+}
+
+// parsePicture reads SIDE, WIDTHxHEIGHT or native, and a filter after a comma.
+func parsePicture(text string) (p core.PictureSize, err error) {
+	size, filter, _ := strings.Cut(text, ",")
+	if filter != "mean" {
+		p.Filter = core.Filter(filter)
+	}
+	w, h, exact := strings.Cut(size, "x")
+	switch {
+	case size == "native":
+	case exact:
+		if p.Width, err = side(w); err == nil {
+			p.Height, err = side(h)
+		}
+	default:
+		p.MaxSide, err = side(size)
+	}
+	if err != nil {
+		return p, err
+	}
+	return p, p.Validate()
+}
+
+func side(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is neither native, nor a side in pixels, nor WIDTHxHEIGHT", text)
+	}
+	return n, nil
 }
 
 // gated gives the planner's view of capsules with gates from the command line.

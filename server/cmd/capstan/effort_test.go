@@ -11,14 +11,17 @@ import (
 
 func TestEffortFlags(t *testing.T) {
 	t.Parallel()
-	f := effortFlags{every: 2, everyN: []string{"a=3", "b=1"}, gates: []string{"a=motion,hold=2s,every=10s", "b=off"}, keyframes: true}
+	f := effortFlags{every: 2, everyN: []string{"a=3", "b=1"}, gates: []string{"a=motion,hold=2s,every=10s", "b=off"}, pictures: []string{"a=416,linear", "b=native", "c=64x48"}, keyframes: true}
 	var job pipeline.Job
-	if err := f.apply(&job, []string{"a", "b"}); err != nil {
+	if err := f.apply(&job, []string{"a", "b", "c"}); err != nil {
 		t.Fatal(err)
 	}
 	want := core.Gate{Class: "motion", Hold: 2 * time.Second, AtLeast: 10 * time.Second}
 	if job.Every != 2 || job.EveryN["a"] != 3 || job.EveryN["b"] != 1 || job.Gates["a"] != want || !job.Gates["b"].IsZero() || !job.Source.KeyframesOnly {
 		t.Errorf("%+v", job)
+	}
+	if p, ok := job.Pictures["b"]; !ok || !p.Native() || job.Pictures["a"] != (core.PictureSize{MaxSide: 416, Filter: core.Linear}) || job.Pictures["c"] != (core.PictureSize{Width: 64, Height: 48}) {
+		t.Errorf("pictures are %+v", job.Pictures)
 	}
 	if _, ok := job.Gates["b"]; !ok {
 		t.Error("off does not take the gate of the declaration away")
@@ -34,6 +37,13 @@ func TestEffortFlagsRefused(t *testing.T) {
 		`--gate "a": want`:           {gates: []string{"a"}},
 		`--gate "a=": "" is not`:     {gates: []string{"a="}},
 		`--gate "a=x,hold=2": hold:`: {gates: []string{"a=x,hold=2"}},
+		`--picture "a": `:            {pictures: []string{"a"}},
+		`--picture "=9": want`:       {pictures: []string{"=9"}},
+		`"0" is neither native`:      {pictures: []string{"a=0"}},
+		`"4y" is neither native`:     {pictures: []string{"a=3x4y"}},
+		`filter "cubic" is not one`:  {pictures: []string{"a=416,cubic"}},
+		`sides are within`:           {pictures: []string{"a=99999"}},
+		`--picture: "c" is not`:      {pictures: []string{"c=native"}},
 		`--every-n: "c" is not`:      {everyN: []string{"c=2"}},
 		`--gate: "detector_x" is not one of the capsules that run (did you mean detector_y?)`: {gates: []string{"detector_x=off"}},
 	} {
