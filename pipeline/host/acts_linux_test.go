@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -72,6 +73,8 @@ func actCapsule(act string) sdk.Capsule {
 		c.Open = func(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 			return &recorder{options: s.Options}, nil
 		}
+	case "rogue":
+		c.Open = openRogue
 	case "unloadable":
 		c.Load = func(context.Context, hclog.Logger) error { return errors.New("no such model: faces.bin") }
 	case "unopenable":
@@ -315,12 +318,24 @@ func serveRaw(act string) {
 	}
 	go func() {
 		buf := make([]byte, shm.PacketLimit)
+		var arena *os.File
 		for {
-			n, _, err := conn.Recv(time.Time{}, buf)
+			n, files, err := conn.Recv(time.Time{}, buf)
 			if err != nil {
 				os.Exit(0)
 			}
+			if len(files) > 0 {
+				arena = files[0]
+			}
 			var m wire.ToCapsule
+			if act == "raw-keep" && proto.Unmarshal(buf[:n], &m) == nil && m.GetFrame() != nil {
+				tried, _ := json.Marshal(keep(arena))
+				node := &wire.Node{ExtraData: []*wire.ExtraValue{{Key: "tried", Json: tried}}}
+				a := &wire.FrameAnswer{Call: m.GetFrame().Call, Returns: []*wire.Return{{Kind: wire.Return_LIST, Added: []*wire.Node{node}}}}
+				p, _ := proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Answer{Answer: a}})
+				_ = conn.Send(time.Time{}, p)
+				continue
+			}
 			if proto.Unmarshal(buf[:n], &m) == nil && m.GetFrame() != nil {
 				for _, p := range rawAnswers(act, m.GetFrame().Call) {
 					_ = conn.Send(time.Time{}, p)

@@ -47,6 +47,11 @@ func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (
 		return pipeline.Answer{}, p.failed(a.Err)
 	}
 	p.good.Add(1)
+	for i, r := range a.Returns {
+		if r.Err != nil {
+			a.Returns[i].Err = p.hinted(r.Err)
+		}
+	}
 	return pipeline.Answer{
 		Returns: a.Returns, Queued: a.Queued, Compute: a.Compute, Handoff: max(0, took-a.Queued-a.Compute),
 	}, nil
@@ -58,7 +63,7 @@ func (p *process) failed(err error) error {
 	if core.KindOf(err) == core.Exhausted {
 		kind = core.Exhausted
 	}
-	return core.Faultf(kind, "capsule "+p.name, "", "%w", err)
+	return core.Faultf(kind, "capsule "+p.name, "", "%w", p.hinted(err))
 }
 
 // ask sends a call the fast way where it can, else by gRPC, and gives the raw answer.

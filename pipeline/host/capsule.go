@@ -151,6 +151,9 @@ func (c *Capsule) prepare(ctx context.Context, p *process) error {
 
 // tell opens a stream on one process.
 func (c *Capsule) tell(ctx context.Context, p *process, id core.StreamID, s *stream) error {
+	if err := c.allowed(p, s.values); err != nil {
+		return err
+	}
 	text, err := wire.EncodeValues(s.values)
 	if err != nil {
 		return err
@@ -326,6 +329,9 @@ func (c *Capsule) Configure(ctx context.Context, values core.Values) error {
 
 // configure tells one process its options; the first time it loads its models.
 func (c *Capsule) configure(ctx context.Context, p *process, values core.Values) error {
+	if err := c.allowed(p, values); err != nil {
+		return err
+	}
 	text, err := wire.EncodeValues(values)
 	if err != nil {
 		return err

@@ -31,6 +31,8 @@ type Config struct {
 	Deadline     time.Duration // for one frame, where the capsule declares none; 0: 10 s
 	StopTimeout  time.Duration // between asking a capsule to end and ending it; 0: 2 s
 	Restart      Restart
+
+	scratch int64 // bytes that a capsule may write; 0: scratchSize
 }
 
 // Restart says when a capsule that died is started again. Zero fields have the defaults.
@@ -65,6 +67,7 @@ func (c Config) withDefaults() Config {
 	c.LoadTimeout = or(c.LoadTimeout, time.Minute)
 	c.Deadline = or(c.Deadline, 10*time.Second)
 	c.StopTimeout = or(c.StopTimeout, 2*time.Second)
+	c.scratch = or(c.scratch, scratchSize)
 	r := &c.Restart
 	r.First, r.Most, r.Stable = or(r.First, 50*time.Millisecond), or(r.Most, 30*time.Second), or(r.Stable, time.Minute)
 	r.Breaker, r.Window, r.Good = or(r.Breaker, 5), or(r.Window, time.Minute), or(r.Good, 50)

@@ -44,7 +44,7 @@ func (c *Capsule) confine(p *process, cmd *exec.Cmd, scratch string) {
 func (c *Capsule) cage(cmd *exec.Cmd, scratch string) *confine.Cage {
 	needs := c.needs()
 	cage := &confine.Cage{
-		Read: ownFolders(c.spec), Write: []string{scratch}, Scratch: scratch, ScratchSize: scratchSize, FileSize: scratchSize,
+		Read: ownFolders(c.spec), Write: []string{scratch}, Scratch: scratch, ScratchSize: c.host.cfg.scratch, FileSize: c.host.cfg.scratch,
 		Memory: needs.MemoryLimit(), Processes: needs.ProcessLimit(), CPU: needs.CPU,
 	}
 	cage.Read = append(cage.Read, libraries(cmd)...)
@@ -188,10 +188,34 @@ func absolute(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// hinted adds to a fault what its author can do, where its words are those of a refusal.
-func (p *process) hinted(f *core.Fault) error {
-	if p.runner.cage != nil && f.Hint == "" {
-		f.Hint = confine.Hint(f.Err.Error())
+// allowed refuses values that name files which the process was not given: a cage is closed for
+// good when it starts.
+func (c *Capsule) allowed(p *process, values core.Values) error {
+	if p.runner.cage == nil {
+		return nil
 	}
-	return f
+	c.mu.Lock()
+	needs := c.decl.Needs
+	c.mu.Unlock()
+	for _, f := range needs.Resolve(values).Files {
+		if path := absolute(p.runner.cmd.Dir, f.Path); !p.runner.cage.Allows(path, f.Write) {
+			fault := core.Faultf(core.Denied, "capsule "+c.name, path, "the running process was not given this file")
+			fault.Hint = "name it in the option of the capsule before it starts, or declare its folder in needs: files"
+			return fault
+		}
+	}
+	return nil
+}
+
+// hinted adds to an error of the capsule what its author can do, where its words are those of
+// something refused.
+func (p *process) hinted(err error) error {
+	if p.runner.cage == nil || err == nil {
+		return err
+	}
+	hint := confine.Hint(err.Error())
+	if hint == "" {
+		return err
+	}
+	return &core.Fault{Kind: core.KindOf(err), Err: err, Hint: hint}
 }

@@ -418,6 +418,7 @@ func (p *process) control(ctx context.Context, what string, limit time.Duration,
 		return nil
 	}
 	if fault, ok := wire.FromStatus(err); ok {
+		fault = p.hinted(fault)
 		if name := "capsule " + p.name; !strings.HasPrefix(fault.Error(), name+": ") {
 			return core.Faultf(core.CapsuleFailed, name, what, "%w", fault)
 		}

@@ -4,6 +4,7 @@ package confine
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,6 +31,20 @@ type Cage struct {
 	ScratchSize int64  // bytes
 }
 
+// Allows says whether the cage has a path, by its name: links are not followed.
+func (c *Cage) Allows(path string, write bool) bool {
+	lists := [][]string{c.Write}
+	if !write {
+		lists = append(lists, c.Read, c.Look, systemRead)
+	}
+	for _, p := range slices.Concat(lists...) {
+		if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(p, "/")); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
 // Held is a process that was started in a cage.
 type Held struct {
 	cage        Cage
@@ -43,6 +58,9 @@ type Part struct {
 	OK   bool   // it is enforced
 	How  string // by what, or why not
 }
+
+// systemRead is what every program needs of a system, to read and to run.
+var systemRead = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store"}
 
 // The parts that matter to some cages only.
 const (

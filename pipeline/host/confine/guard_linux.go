@@ -180,15 +180,16 @@ func (w *ward) fault(declare, format string, args ...any) error {
 	return f
 }
 
-// size gives the bytes of the files below a folder.
+// size gives the bytes that the files below a folder take.
 func size(dir string) int64 {
 	var sum int64
-	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return nil // it was removed meanwhile
 		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			sum += info.Size()
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil {
+			sum += st.Blocks * 512
 		}
 		return nil
 	})

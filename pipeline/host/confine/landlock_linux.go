@@ -97,10 +97,8 @@ func allow(ruleset int, path string, rights uint64) error {
 	return ll.LandlockAddPathBeneathRule(ruleset, &ll.PathBeneathAttr{ParentFd: fd, AllowedAccess: rights}, 0)
 }
 
-// What every program needs of a system, to read and run. Configuration is named file by file:
-// /etc has secrets too.
-var systemRead = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store"}
-
+// systemLook is what every program reads of a system beside systemRead. Configuration is named
+// file by file: /etc has secrets too.
 func systemLook() []string {
 	return append(globbed("/etc/python*", "/etc/ld.so.*"),
 		"/etc/alternatives", "/etc/localtime", "/etc/timezone", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/host.conf",

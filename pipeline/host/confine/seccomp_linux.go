@@ -19,6 +19,9 @@ var refused = []string{
 	"settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "stime", "sethostname", "setdomainname", "syslog", "vhangup", "nfsservctl",
 	"iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "uselib", "_sysctl", "sysfs",
 	"io_uring_setup", "io_uring_enter", "io_uring_register",
+	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", // Landlock does not look at modes and owners
+	"setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat",
+	"shmget", "shmat", "shmctl", "semget", "semctl", "semop", "semtimedop", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink", // nor at these, which all programs of a user share
 	"setsid", "setpgid", // what it starts stays in its process group, is counted with it and ends with it
 }
 
@@ -44,6 +47,13 @@ func (c *Cage) refusedIf() []seccomp.NameWithConditions {
 		list = append(list, seccomp.NameWithConditions{Name: name, Conditions: conditions})
 	}
 	add("clone", bits(0, newNamespaces))
+	// The limits and the priority of other processes: 0 is the one that asks.
+	add("prlimit64", not(0, 0))
+	add("setpriority", not(1, 0))
+	add("ioprio_set", not(1, 0))
+	for _, name := range []string{"sched_setscheduler", "sched_setparam", "sched_setattr"} {
+		add(name, not(0, 0))
+	}
 	const datagram, sequenced = 2, 4 // bits of the socket type: stream is 1, seqpacket 5
 	add("socketpair", bits(1, datagram))
 	if !c.Network {
