@@ -59,7 +59,8 @@ func (c *Changed) Empty() bool {
 const defaultDrain = 10 * time.Second
 
 // Change adds, replaces and removes capsules and changes options while streams run. New
-// capsules are probed (see Probe) and told of the streams; then every stream goes over to them
+// capsules, and running ones with new options, are probed (see Probe); new ones are told of the
+// streams; then every stream goes over to them
 // between two frames: frames that have begun end with the old plan and the old capsules, all
 // later ones see the new. Change returns when the old capsules are done with their frames.
 //
@@ -78,10 +79,10 @@ func (e *Engine) Change(ctx context.Context, c Change) (*Changed, error) {
 	ch := &changing{engine: e, Change: c, report: &Changed{}}
 	err := ch.draft()
 	if err == nil {
-		err = ch.probe(ctx)
+		err = ch.prepare()
 	}
 	if err == nil {
-		err = ch.prepare()
+		err = ch.probe(ctx)
 	}
 	if err == nil {
 		err = ch.enact(ctx)
@@ -192,17 +193,38 @@ func (ch *changing) draftOptions() error {
 	return nil
 }
 
-// probe tries the new capsules, with the size of picture that the streams have.
+// probe tries new capsules, and running ones with their new values, on pictures of the size
+// that the streams have.
 func (ch *changing) probe(ctx context.Context) error {
 	caps := core.Caps{Width: 640, Height: 360, RateN: 25, RateD: 1}
-	for _, s := range ch.engine.sessionList() {
-		if c := s.Info().Caps; c.Width > 0 && c.Height > 0 {
+	for _, t := range ch.turns {
+		if c := t.session.Info().Caps; c.Width > 0 && c.Height > 0 {
 			caps = c
 		}
 	}
 	for _, c := range ch.Put {
-		if err := Probe(ctx, c, caps); err != nil {
+		if err := Probe(ctx, c, c.Values(), caps); err != nil {
 			return err
+		}
+	}
+	tried := map[string][]core.Values{}
+	try := func(name string, v core.Values) error {
+		if slices.ContainsFunc(tried[name], func(t core.Values) bool { return reflect.DeepEqual(t, v) }) {
+			return nil
+		}
+		tried[name] = append(tried[name], v)
+		return Probe(ctx, ch.after[name], v, caps)
+	}
+	for _, name := range slices.Sorted(maps.Keys(ch.values)) {
+		if err := try(name, ch.values[name]); err != nil {
+			return err
+		}
+	}
+	for _, t := range ch.turns {
+		for _, st := range t.changed {
+			if err := try(st.name, st.values); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -235,11 +257,6 @@ func (ch *changing) enact(ctx context.Context) error {
 				return err
 			}
 			ch.undo = append(ch.undo, func(ctx context.Context) error { t.session.untell(ctx, st.capsule); return nil })
-		}
-	}
-	for name := range ch.values {
-		if err := ch.after[name].Ready(ctx); err != nil {
-			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, ch.Drain)

@@ -13,27 +13,27 @@ import (
 // ProbeStream is the stream that a capsule sees while it is probed.
 const ProbeStream core.StreamID = "capstan-probe"
 
-// Probe has a capsule process one grey frame, of a stream of its own that ends with it, and
-// holds the answer against the declaration. caps are those of the stream, Format does not
-// count. A capsule that takes all nodes gets none, one that takes single nodes gets one that
-// was made up: an error about that one is no fault, but to die of it, to hang or to break the
-// declaration is.
-func Probe(ctx context.Context, c Capsule, caps core.Caps) error {
-	name, values := c.Declaration().Name, c.Values()
+// Probe has a capsule process one grey frame, of a stream of its own that has these values and
+// ends with the frame, and holds the answer against the declaration. caps are those of the
+// stream, Format does not count. A capsule that takes all nodes gets none, one that takes single
+// nodes gets one that was made up: an error about that one is no fault, but to die of it, to
+// hang or to break the declaration is. Other streams of the capsule do not notice.
+func Probe(ctx context.Context, c Capsule, values core.Values, caps core.Caps) error {
+	name := c.Declaration().Name
 	decl, err := c.Declaration().Resolve(values)
+	if err == nil {
+		err = c.OpenStream(ctx, ProbeStream, values)
+	}
+	if err == nil {
+		err = probe(ctx, c, decl, caps)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeStationTimeout)
+		defer cancel()
+		err = errors.Join(err, c.CloseStream(closing, ProbeStream))
+	}
 	if err != nil {
-		return err
+		return core.Faultf(core.KindOf(err), "probe capsule", name, "%w", err)
 	}
-	if err := c.OpenStream(ctx, ProbeStream, values); err != nil {
-		return err
-	}
-	err = probe(ctx, c, decl, caps)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeStationTimeout)
-	defer cancel()
-	if err = errors.Join(err, c.CloseStream(closing, ProbeStream)); err == nil {
-		return nil
-	}
-	return core.Faultf(core.KindOf(err), "probe capsule", name, "%w", err)
+	return nil
 }
 
 func probe(ctx context.Context, c Capsule, decl core.Declaration, caps core.Caps) error {
