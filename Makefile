@@ -58,6 +58,7 @@ score: setup ## score the tracker on the seven sequences of the test data
 	go test -v -count=1 -run Scores ./sdk/track
 
 bench: build ## measure against GStreamer alone; rewrites docs/benchmarks.md with KEEP=1
+	@.ci/setup $(PYTHON)
 	@go run ./pipeline/bench -capstan $(BIN)/capstan $(if $(KEEP),-write docs/benchmarks.md)
 
 lint: setup ## formatting, vet, staticcheck

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 const taskEnv = "CAPSTAN_BENCH_TASK"
@@ -36,6 +38,7 @@ func bench() error {
 	capstan := flag.String("capstan", "bin/capstan", "the program, for a clip where there is no footage")
 	write := flag.String("write", "", "write the table to this file as well")
 	work := flag.String("work", "out/bench", "folder for the clips made here")
+	only := flag.String("only", "", "variants to run, separated by commas; the table then has these alone, without goals")
 	flag.Parse()
 	if *rounds < 1 {
 		return errors.New("-rounds: want 1 or more")
@@ -55,6 +58,9 @@ func bench() error {
 	m := &measurement{clips: clips, frames: frames, samples: map[string][]sample{}}
 	for r := range *rounds {
 		for _, v := range variants {
+			if *only != "" && !slices.Contains(strings.Split(*only, ","), v.name) {
+				continue
+			}
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", r+1, *rounds, v.name)
 			if err := m.measure(v); err != nil {
 				return fmt.Errorf("%s: %w", v.name, err)

@@ -29,6 +29,7 @@ var variants = []variant{
 	{name: "decode-start", gst: decodeOnly, size: "start"},
 	{name: "gray-start", task: &task{Capsules: []string{"noop_gray"}, Streams: 1}, size: "start"},
 	{name: "gray", task: &task{Capsules: []string{"noop_gray"}, Streams: 1}},
+	{name: "python", task: &task{Capsules: []string{"noop_python"}, Streams: 1}},
 	{name: "rgb-gst", gst: decodeRGB},
 	{name: "rgb", task: &task{Capsules: []string{"noop_rgb"}, Streams: 1}},
 	{name: "chain", task: &task{Capsules: []string{"finder", "tracker", "classifier"}, Streams: 1}},
@@ -38,6 +39,7 @@ var variants = []variant{
 	{name: "copy-rgb", task: &task{Capsules: []string{"noop_rgb"}, Streams: 1, Copy: true}},
 	{name: "small", task: &task{Capsules: []string{"noop_gray"}, Streams: 1}, size: "small"},
 	{name: "paced", task: &task{Capsules: []string{"noop_gray"}, Streams: 1, Realtime: true}},
+	{name: "paced-python", task: &task{Capsules: []string{"noop_python"}, Streams: 1, Realtime: true}},
 	{name: "paced-small", task: &task{Capsules: []string{"noop_gray"}, Streams: 1, Realtime: true}, size: "small"},
 }
 

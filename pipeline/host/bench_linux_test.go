@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -19,10 +20,25 @@ func BenchmarkHandoff(b *testing.B) {
 	b.Run("copy", func(b *testing.B) { benchmarkHandoff(b, true, 0) })
 }
 
+// BenchmarkHandoffPython does so with a capsule in Python, with and without a worker behind it.
+func BenchmarkHandoffPython(b *testing.B) {
+	for _, workers := range []int{0, 1} {
+		for name, pause := range map[string]time.Duration{"arena": 0, "paced": time.Second / 30} {
+			b.Run(fmt.Sprintf("%s workers=%d", name, workers), func(b *testing.B) {
+				handoff(b, launchPython(b, Config{}, "nothing", workers), core.GRAY8, pause)
+			})
+		}
+	}
+}
+
 func benchmarkHandoff(b *testing.B, copying bool, pause time.Duration) {
 	_, c := launchAct(b, Config{Copy: copying}, "nothing")
+	handoff(b, c, core.I420, pause)
+}
+
+func handoff(b *testing.B, c *Capsule, format core.PixelFormat, pause time.Duration) {
 	openTest(b, c)
-	layout, size := core.Packed(core.I420, 1920, 1080)
+	layout, size := core.Packed(format, 1920, 1080)
 	arena, err := shm.Create(8 * size)
 	if err != nil {
 		b.Fatal(err)

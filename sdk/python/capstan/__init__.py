@@ -26,7 +26,7 @@ from ._serve import guard_stdout as _guard_stdout
 _guard_stdout()
 
 from ._command import main  # noqa: E402
-from .declare import Capsule, Description, Gate, Model, Picture, capsule, each, every, finds  # noqa: E402
+from .declare import Capsule, Description, Gate, Model, Needs, Picture, capsule, each, every, finds  # noqa: E402
 from .faults import CapsuleError, ExpiredError, FormatError  # noqa: E402
 from .frame import Box, Frame, Layout, Node, Plane, rect  # noqa: E402
 from .models import model  # noqa: E402
@@ -45,6 +45,7 @@ __all__ = [
     "Gate",
     "Layout",
     "Model",
+    "Needs",
     "Node",
     "Option",
     "Options",

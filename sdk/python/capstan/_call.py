@@ -92,7 +92,7 @@ def encode_declaration(c: Capsule) -> Any:
     d = pb.Declaration(
         name=c.name, version=c.version, api=API, description=c.description, input=_description(c.input), output=_description(c.output),
         options=[_option(o) for o in c.options], formats=[FORMATS[f] for f in c.formats],
-        picture=pb.PictureSize(max_side=c.picture.max_side, width=c.picture.width, height=c.picture.height),
+        picture=pb.PictureSize(**vars(c.picture)),
         stateful=c.stateful, every_n=c.every_n, deadline_ns=c.deadline_ns, metric=c.metric, entry=c.entry,
     )  # fmt: skip
     if c.gate_class or c.gate_hold_ns or c.gate_at_least_ns:

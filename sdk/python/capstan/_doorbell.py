@@ -21,6 +21,11 @@ FILES_LIMIT = 4
 _SO_TIMESTAMPNS = 35  # of the machines that Linux runs on but MIPS, PA-RISC and SPARC
 _TIMESPEC = struct.Struct("@ll")
 
+# As plain numbers: operations on the enums of socket cost a microsecond each.
+_SOL_SOCKET, _SCM_RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_DONTWAIT, _NOSIGNAL = int(socket.MSG_DONTWAIT), int(socket.MSG_NOSIGNAL)
+_CUT = int(socket.MSG_TRUNC) | int(socket.MSG_CTRUNC)
+
 # fcntl has them since Python 3.8, on Linux.
 _F_GET_SEALS = getattr(fcntl, "F_GET_SEALS", 1034)
 _FIXED = 0x1 | 0x2 | 0x4  # SEAL, SHRINK, GROW
@@ -60,7 +65,7 @@ class Doorbell:
         """The next packet. EOFError when the other side is gone; None when block is False and
         there is none; CapsuleError for a packet that was lost."""
         try:
-            n, ancillary, flags, _ = self._sock.recvmsg_into([self._buffer], self._ancillary, 0 if block else socket.MSG_DONTWAIT)
+            n, ancillary, flags, _ = self._sock.recvmsg_into([self._buffer], self._ancillary, 0 if block else _DONTWAIT)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError as e:
@@ -70,16 +75,16 @@ class Doorbell:
         fds: List[int] = []
         arrived = 0
         for level, kind, data in ancillary:
-            if level != socket.SOL_SOCKET:
+            if level != _SOL_SOCKET:
                 continue
-            if kind == socket.SCM_RIGHTS:
+            if kind == _SCM_RIGHTS:
                 a = array.array("i")
                 a.frombytes(data[: len(data) - len(data) % a.itemsize])
                 fds.extend(a)
             elif kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
                 seconds, nanos = _TIMESPEC.unpack(data)
                 arrived = seconds * 10**9 + nanos
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _CUT:
             close_all(fds)
             raise CapsuleError(f"a packet does not fit into {PACKET_LIMIT} bytes and {FILES_LIMIT} files")
         if n == 0:
@@ -92,9 +97,9 @@ class Doorbell:
     def send(self, data: bytes, fds: Sequence[int] = (), block: bool = True) -> None:
         """Send one packet; EOFError when the other side is gone, BlockingIOError when it does not
         read and block is False."""
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        ancillary = [(_SOL_SOCKET, _SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
-            self._sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL | (0 if block else socket.MSG_DONTWAIT))
+            self._sock.sendmsg([data], ancillary, _NOSIGNAL if block else _NOSIGNAL | _DONTWAIT)
         except OSError as e:
             if e.errno in (errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN):
                 raise EOFError from None
@@ -171,6 +176,7 @@ class Arenas:
         return len(self._known)
 
 
-def waited(arrived: int) -> int:
-    """Nanoseconds since a packet arrived; 0 when that is not known."""
-    return max(0, time.time_ns() - arrived) if arrived else 0
+def waited(arrived: int, free: int) -> int:
+    """Nanoseconds for which a packet waited behind other work that was done at free; both are
+    time.time_ns, 0: not known. The way of the packet itself, wake-up included, is no waiting."""
+    return max(0, min(free, time.time_ns()) - arrived) if arrived else 0

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from ._doorbell import PACKET_LIMIT, Doorbell, Packet, check_arena, close_all, waited
+from ._doorbell import PACKET_LIMIT, Doorbell, Packet, check_arena, close_all
 from ._log import Log, open_log
 from ._wire import capsule_pb2 as pb
 from .declare import Capsule
@@ -85,7 +85,7 @@ class Worker:
         self.pool, self.number = pool, number
         self.log = pool.log.named(worker=number)
         self.answers = 0
-        self.calls: "Dict[int, Tuple[Job, int]]" = {}  # in flight, with the time of sending
+        self.calls: "Dict[int, Tuple[Job, int]]" = {}  # in flight, with the time that they waited here
         self.queue: Deque[Job] = deque()  # of streams that stay with this worker
         self.replies: Dict[int, Callable[[Optional[CapsuleError]], None]] = {}
         self.last = 0
@@ -269,14 +269,14 @@ class Pool:
                 self.waiting[m.stream] = self.waiting.get(m.stream, 0) + 1
                 pinned = self.pinned.get(m.stream)
                 (self.queue if pinned is None else pinned.queue).append(job)
-        self._pump()
+        self._pump(waited=False)
 
-    def _pump(self) -> None:
-        """Give what waits to workers that are free."""
+    def _pump(self, waited: bool = True) -> None:
+        """Give what waits to workers that are free; waited says that they were not when it came."""
         for w in sorted(self.workers, key=lambda w: len(w.calls)):
             while len(w.calls) < self.at_once and (w.queue or self.queue):
                 job = (w.queue or self.queue).popleft()
-                w.calls[job.message.call] = (job, time.time_ns())
+                w.calls[job.message.call] = (job, max(0, time.time_ns() - job.arrived) if waited and job.arrived else 0)
                 message = pb.ToCapsule()
                 message.frame.CopyFrom(job.message)
                 w.send(b"F", message.SerializeToString())
@@ -320,9 +320,8 @@ class Pool:
         known = w.calls.pop(out.answer.call, None)
         if known is None:
             return
-        job, sent = known
-        if job.arrived:
-            out.answer.queued_ns += max(0, sent - job.arrived)
+        job, waited = known
+        out.answer.queued_ns += waited
         w.answers += 1
         self.deaths = 0
         self._finish(job, out)
@@ -397,7 +396,6 @@ def _fault(job: Job, kind: int, message: str) -> Any:
     out = pb.FromCapsule()
     out.answer.call = job.message.call
     out.answer.fault.kind, out.answer.fault.message = kind, message
-    out.answer.queued_ns = waited(job.arrived)
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import inspect
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
@@ -12,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from .faults import CapsuleError
 from .options import Option, duration_text, to_ns, parse_duration, valid_name
 
-__all__ = ["Capsule", "Description", "Gate", "Model", "Picture", "capsule", "each", "every", "finds"]
+__all__ = ["Capsule", "Description", "Gate", "Model", "Needs", "Picture", "capsule", "each", "every", "finds"]
 
 API = "1.0"
 """The version of the capsule contract that this package speaks."""
@@ -106,11 +107,14 @@ NONE = Description("none")
 
 @dataclass(frozen=True)
 class Picture:
-    """The size of picture that a capsule wants: ``max_side``, or ``width`` and ``height``."""
+    """The picture that a capsule wants: ``max_side``, or ``width`` and ``height``, as they come where
+    neither is given. ``filter`` says how it is scaled: "" by means, "linear" as most networks are
+    trained, "opencv" with the very values of cv2."""
 
     max_side: int = 0
     width: int = 0
     height: int = 0
+    filter: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,60 @@ class Model:
     url: str = ""
     licence: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a capsule takes of the machine beside its own folder and models; all else is refused
+    where the system can.
+
+    ``network``: host:port entries, ``*`` for any host. ``files``: absolute paths, or ``${option}``,
+    that are read; ``writes``: those that are written too. ``devices``: paths below /dev.
+    ``memory``: bytes, or a text such as "512MiB", over all its processes. ``cpu``: CPUs' worth of
+    time. ``processes``: child processes at one time, workers among them.
+    """
+
+    network: Sequence[str] = ()
+    files: Sequence[str] = ()
+    writes: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    memory: Union[int, str] = 0
+    cpu: float = 0
+    processes: int = 0
+
+    def memory_bytes(self) -> int:
+        if isinstance(self.memory, int) and not isinstance(self.memory, bool):
+            return self.memory
+        m = _SIZE.match(self.memory) if isinstance(self.memory, str) else None
+        if not m:
+            raise CapsuleError(f"memory: {self.memory!r} is no size; want a number with its unit: 512MiB, 1.5GiB")
+        return round(float(m.group(1)) * _UNITS[m.group(2)])
+
+    def validate(self, options: Sequence[Option]) -> None:
+        for s in self.network:
+            host, _, port = s.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+                raise CapsuleError(f'network: "{s}" is not host:port, such as api.example.com:443 or *:443')
+        for f in [*self.files, *self.writes]:
+            if f.startswith("${") and f.endswith("}"):
+                if not any(o.name == f[2:-1] and o.type in ("str", "list") for o in options):
+                    raise CapsuleError(f'files: {f}: there is no option "{f[2:-1]}" of type str or list')
+            elif not f.startswith("/") or posixpath.normpath(f) != f or "\0" in f:
+                raise CapsuleError(f'files: "{f}" is neither a plain absolute path nor ${{option}}')
+        for d in self.devices:
+            if not d.startswith("/dev/") or posixpath.normpath(d) != d:
+                raise CapsuleError(f'devices: "{d}" is not the path of a device below /dev')
+        n = self.memory_bytes()
+        if n and not 16 << 20 <= n <= 1 << 50:
+            raise CapsuleError(f"memory: {n} bytes are not within 16 MiB..1 PiB")
+        if self.cpu and not 0.01 <= self.cpu <= 1 << 10:
+            raise CapsuleError(f"cpu: {self.cpu} is not within 0.01..1024")
+        if not 0 <= self.processes <= 1 << 12:
+            raise CapsuleError(f"processes: {self.processes} is not within 0..4096")
+
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)\Z")
+_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def _well_formed(name: str, items: Sequence[str]) -> None:
@@ -181,6 +239,7 @@ class Capsule:
     metric: str = ""
     on_demand: bool = False
     models: Tuple[Model, ...] = ()
+    needs: Needs = Needs()
     entry: str = "main.py"
     batch: int = 0
     workers: int = 0
@@ -264,6 +323,12 @@ class Capsule:
             raise CapsuleError("picture: sides are within 1..16384")
         if (p.width > 0) != (p.height > 0) or (p.max_side > 0 and p.width > 0):
             raise CapsuleError("picture: either max_side, or width and height")
+        if p.filter not in ("", "linear", "opencv"):
+            raise CapsuleError(f'picture: filter "{p.filter}" is not one of [linear opencv]')
+        try:
+            self.needs.validate(self.options)
+        except CapsuleError as e:
+            raise CapsuleError(f"needs: {e}") from None
         seen = set()
         for m in self.models:
             if not m.file or any(c in m.file for c in "/\\\0") or m.file in (".", ".."):
@@ -324,7 +389,7 @@ def capsule(
     input: Description = NONE,
     options: Optional[Mapping[str, Option]] = None,
     formats: Sequence[str] = (),
-    picture: Union[Picture, Mapping[str, int], None] = None,
+    picture: Union[Picture, Mapping[str, Any], None] = None,
     stateful: bool = False,
     every_n: int = 0,
     gate: Optional[Gate] = None,
@@ -332,6 +397,7 @@ def capsule(
     metric: str = "",
     on_demand: bool = False,
     models: Sequence[Model] = (),
+    needs: Optional[Needs] = None,
     entry: str = "",
     batch: int = 0,
     workers: int = 0,
@@ -389,7 +455,7 @@ def capsule(
             name=name, version=str(version), description=description or _first_line(code), input=input, output=output,
             options=list(found.values()), formats=tuple(formats), picture=size, stateful=stateful, every_n=every_n,
             gate_class=g.class_name, gate_hold_ns=_ns("gate: hold", g.hold), gate_at_least_ns=_ns("gate: at_least", g.at_least),
-            deadline_ns=_ns("deadline", deadline), metric=metric, on_demand=on_demand, models=tuple(models),
+            deadline_ns=_ns("deadline", deadline), metric=metric, on_demand=on_demand, models=tuple(models), needs=needs or Needs(),
             entry=entry or _file_of(code), batch=batch, workers=workers, code=code, kind=kind,
         )  # fmt: skip
         c.validate()

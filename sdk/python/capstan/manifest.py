@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, List
 
-from .declare import API, Capsule, Description
+from .declare import API, Capsule, Description, Needs
 from .faults import CapsuleError
 from .options import Option, duration_text, number_text, to_ns
 
@@ -39,10 +39,10 @@ def encode(c: Capsule) -> str:
         _option(add, o)
     if c.formats:
         add(f"formats: {_flow(c.formats)} # accepted pixels, best first")
-    if c.picture.max_side:
-        add(f"picture: {{max_side: {c.picture.max_side}}}")
-    elif c.picture.width:
-        add(f"picture: {{width: {c.picture.width}, height: {c.picture.height}}}")
+    p = c.picture
+    picture = [f"{key}: {getattr(p, key)}" for key in ("max_side", "width", "height", "filter") if getattr(p, key)]
+    if picture:
+        add(f"picture: {{{', '.join(picture)}}}")
     if c.stateful:
         add("stateful: true # frames of a stream come one at a time, in order")
     if c.on_demand:
@@ -69,8 +69,37 @@ def encode(c: Capsule) -> str:
         for key in ("url", "sha256", "licence", "source"):
             if getattr(m, key):
                 add(f"    {key}: {_quote(getattr(m, key))}")
+    _needs(add, c.needs)
     add(f"entry: {_quote(c.entry)}")
     return "\n".join(lines) + "\n"
+
+
+def _needs(add: Any, n: Needs) -> None:
+    if n == Needs():
+        return
+    add("needs: # of the machine; all else is refused where the system can")
+    if n.network:
+        add(f"  network: {_flow(n.network)}")
+    files = [_quote(f) for f in n.files if f not in n.writes]
+    files += [f"{{path: {_quote(f)}, mode: rw}}" for f in n.writes]
+    if files:
+        add(f"  files: [{', '.join(files)}]")
+    if n.devices:
+        add(f"  devices: {_flow(n.devices)}")
+    memory = n.memory_bytes()
+    if memory:
+        add(f"  memory: {_bytes(memory)}")
+    if n.cpu:
+        add(f"  cpu: {number_text(n.cpu)}")
+    if n.processes:
+        add(f"  processes: {n.processes}")
+
+
+def _bytes(n: int) -> str:
+    for bits, name in (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"):
+        if n % (1 << bits) == 0:
+            return f"{n >> bits}{name}"
+    return f"{n}B"
 
 
 def _description(add: Any, key: str, d: Description) -> None:

@@ -4,7 +4,7 @@ import io
 import pytest
 
 import capstan
-from capstan import CapsuleError, Description, Gate, Model, capsule, each, every, finds, option
+from capstan import CapsuleError, Description, Gate, Model, Needs, capsule, each, every, finds, option
 from capstan._command import command, describe
 from capstan.manifest import encode
 
@@ -71,6 +71,14 @@ def test_what_follows_from_the_class():
         (dict(gate=Gate(hold="2s")), "gate: class: is empty"),
         (dict(models=[Model("a/b", SHA)]), "not a file name without folders"),
         (dict(models=[Model("a", "12")]), "is not 64 hexadecimal digits"),
+        (dict(picture={"filter": "cubic"}), 'filter "cubic" is not one of'),
+        (dict(needs=Needs(["example.com"])), "needs: network"),
+        (dict(needs=Needs(files=["a"])), "neither a plain absolute path"),
+        (dict(needs=Needs(files=["${a}"])), 'there is no option "a" of type str or list'),
+        (dict(needs=Needs(devices=["/etc"])), "below /dev"),
+        (dict(needs=Needs(memory="512")), "is no size"),
+        (dict(needs=Needs(memory="1MB")), "not within 16 MiB"),
+        (dict(needs=Needs(cpu=-1)), "cpu: -1"),
         (dict(options={"a": 3}), "options: a is no option"),
         (dict(options={"a": option(3, max=2)}), "options: option: a: 3 is not within"),
         (dict(batch=4), "has no method process_batch"),
@@ -145,7 +153,7 @@ options:
     type: str
     default: "1"
 formats: [RGB, GRAY8] # accepted pixels, best first
-picture: {{width: 112, height: 96}}
+picture: {{width: 112, height: 96, filter: linear}}
 stateful: true # frames of a stream come one at a time, in order
 on_demand: true # not used unless it is named
 every_n: 3
@@ -157,6 +165,13 @@ models: # needed beside the capsule: capstan models pull
     url: "https://example.com/x.onnx"
     sha256: "{SHA}"
     licence: MIT
+needs: # of the machine; all else is refused where the system can
+  network: ["api.example.com:443"]
+  files: ["/srv/maps", "${{word}}", {{path: "/srv/out", mode: rw}}]
+  devices: ["/dev/nvidia*"]
+  memory: 1536MiB
+  cpu: 1.5
+  processes: 4
 entry: bin/main.py
 """
 
@@ -178,7 +193,7 @@ def everything():
             "word": option("1"),
         },
         formats=["RGB", "GRAY8"],
-        picture={"width": 112, "height": 96},
+        picture={"width": 112, "height": 96, "filter": "linear"},
         stateful=True,
         on_demand=True,
         every_n=3,
@@ -186,6 +201,7 @@ def everything():
         deadline=1.5,
         metric="cosine",
         models=[Model("x.onnx", SHA, "https://example.com/x.onnx", "MIT")],
+        needs=Needs(["api.example.com:443"], ["/srv/maps", "${word}"], ["/srv/out"], ["/dev/nvidia*"], "1.5GiB", 1.5, 4),
         entry="bin/main.py",
     )
 
