@@ -1,5 +1,5 @@
 // Package check runs the conformance suite of sdk/conform over real processes, in whatever
-// language the capsule is written.
+// language the capsule is written, and measures such a process by itself.
 package check
 
 import (

@@ -41,7 +41,7 @@ func usageOf(pid int) conform.Usage {
 		if !inGroup(dir, pid) {
 			continue
 		}
-		status := Status(dir)
+		status := statusOf(dir)
 		u.Memory += status["VmRSS"]
 		u.Threads += int(status["Threads"])
 		if list, err := os.ReadDir(dir + "/fd"); err == nil {
@@ -61,8 +61,16 @@ func inGroup(dir string, group int) bool {
 	return len(fields) > 2 && fields[2] == strconv.Itoa(group)
 }
 
-// Status reads the numbers of a /proc/PID/status, those in kB as bytes; empty when it is not there.
-func Status(dir string) map[string]int64 {
+// peakOf gives the most memory that a process has held, 0 when it is gone.
+func peakOf(pid int) int64 {
+	if pid <= 0 {
+		return 0
+	}
+	return statusOf("/proc/" + strconv.Itoa(pid))["VmHWM"]
+}
+
+// statusOf reads the numbers of a /proc/PID/status, those in kB as bytes; empty when it is not there.
+func statusOf(dir string) map[string]int64 {
 	values := map[string]int64{}
 	file, err := os.Open(dir + "/status")
 	if err != nil {

@@ -31,5 +31,5 @@ func signalProcess(pid int, s signal) error {
 // usageOf is not known elsewhere than on Linux.
 func usageOf(int) conform.Usage { return conform.Usage{} }
 
-// Status is not known elsewhere than on Linux.
-func Status(string) map[string]int64 { return map[string]int64{} }
+// peakOf is not known elsewhere than on Linux.
+func peakOf(int) int64 { return 0 }

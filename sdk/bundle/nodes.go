@@ -71,7 +71,12 @@ func (m *Node) Core() *core.Node {
 		ID: m.ID, Class: m.Class, Coords: m.Coords, Attributes: m.Attributes, ExtraData: m.ExtraData, TrackID: m.TrackID,
 		Encoding: m.Encoding, Encoder: m.Encoder, Origin: m.Origin,
 	}
-	n = n.Clone()
+	if n = n.Clone(); len(n.Attributes) == 0 {
+		n.Attributes = nil
+	}
+	if len(n.ExtraData) == 0 {
+		n.ExtraData = nil
+	}
 	for i := range m.Children {
 		n.Children = append(n.Children, m.Children[i].Core())
 	}
