@@ -14,7 +14,15 @@ import (
 // that a full queue means an engine that does not wait for answers.
 const queueBound = 64
 
-// lanes are the processors of one stream, each with a goroutine, and the queue before them.
+// Where a run takes no longer than shortRun, and the last manyShort were as short, waking another
+// goroutine for the next one costs more than it is worth: the reader of frames runs it itself.
+// A run that takes longer after all keeps other frames waiting once.
+const (
+	shortRun  = 200 * time.Microsecond
+	manyShort = 8
+)
+
+// lanes are the processors of one stream, as many goroutines, and the queue before them.
 type lanes struct {
 	rt  *Runtime
 	id  core.StreamID
@@ -24,11 +32,12 @@ type lanes struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	queue   []*task
-	waiting int // requests that have a task in queue or running
-	idle    int // goroutines that sleep
-	busy    int // goroutines that run a task
-	count   int // goroutines
+	waiting int     // requests that have a task in queue or running
+	idle    int     // goroutines that sleep
+	free    []*lane // that run no task; the last one was used last
+	count   int     // goroutines, and lanes
 	max     int
+	short   int // runs of at most shortRun since the last longer one
 	config  *config
 	closed  bool
 	working sync.WaitGroup
@@ -67,8 +76,9 @@ func openLanes(r *Runtime, id core.StreamID, values Values) (*lanes, error) {
 		return nil, err
 	}
 	l.count = 1
+	l.free = []*lane{first}
 	l.working.Add(1)
-	go l.work(first)
+	go l.work()
 	return l, nil
 }
 
@@ -78,7 +88,7 @@ func (l *lanes) configure(values Values) {
 	l.mu.Unlock()
 }
 
-// close ends the goroutines, waits for them and answers what was queued.
+// close answers what is queued, waits for what runs and closes the processors.
 func (l *lanes) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -91,9 +101,13 @@ func (l *lanes) close() {
 		l.finish(t, core.Return{Err: l.rt.closedFault()}, time.Now())
 	}
 	l.working.Wait()
+	for _, n := range l.free {
+		n.close()
+	}
 }
 
-func (l *lanes) submit(ctx context.Context, req Request, done func(Result)) {
+// submit queues a request; or, if here is true and that is quicker, runs it.
+func (l *lanes) submit(ctx context.Context, req Request, here bool, done func(Result)) {
 	p := &pending{Request: req, ctx: ctx, arrived: time.Now(), done: done}
 	runs := 1
 	if l.rt.decl.Input.Size == Single {
@@ -108,41 +122,71 @@ func (l *lanes) submit(ctx context.Context, req Request, done func(Result)) {
 	for _, n := range req.Nodes {
 		scale.toPicture(n)
 	}
-	if err := l.enqueue(p); err != nil {
+	n, err := l.enqueue(p, here)
+	switch {
+	case err != nil:
 		done(Result{Err: err})
+	case n != nil:
+		defer l.working.Done()
+		n.run(&task{p, l.node(0)})
 	}
 }
 
-func (l *lanes) enqueue(p *pending) error {
+// enqueue gives a lane when the caller is to run the request in it.
+func (l *lanes) enqueue(p *pending, here bool) (*lane, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return l.rt.closedFault()
+		return nil, l.rt.closedFault()
 	}
 	if l.waiting >= queueBound {
 		n := l.rt.refused.Add(1)
-		return core.Faultf(core.Exhausted, "capsule "+l.rt.decl.Name, string(l.id), "%d frames are waiting; %d refused so far", l.waiting, n)
+		return nil, core.Faultf(core.Exhausted, "capsule "+l.rt.decl.Name, string(l.id), "%d frames are waiting; %d refused so far", l.waiting, n)
 	}
 	l.waiting++
 	p.config = l.config
-	if l.rt.decl.Input.Size != Single {
-		l.queue = append(l.queue, &task{p, -1})
-	} else {
-		for i := range p.Nodes {
-			l.queue = append(l.queue, &task{p, i})
+	if here && p.left == 1 && l.short >= manyShort {
+		if n := l.readyLocked(); n != nil {
+			l.working.Add(1)
+			return n, nil
 		}
 	}
+	for i := range p.left {
+		l.queue = append(l.queue, &task{p, l.node(i)})
+	}
 	l.wakeLocked()
-	return nil
+	return nil, nil
+}
+
+// node is the i-th run's: of one node, or -1 of the whole request.
+func (l *lanes) node(i int) int {
+	if l.rt.decl.Input.Size == Single {
+		return i
+	}
+	return -1
+}
+
+// readyLocked takes a lane that needs not be opened or configured, when nothing is queued.
+func (l *lanes) readyLocked() *lane {
+	if len(l.queue) > 0 || len(l.free) == 0 {
+		return nil
+	}
+	n := l.free[len(l.free)-1]
+	if n.processor == nil || n.config != l.config {
+		return nil
+	}
+	l.free = l.free[:len(l.free)-1]
+	return n
 }
 
 // wakeLocked has enough goroutines awake for the queue, starting new ones, up to max, when all
 // others are busy: a processor may be expensive.
 func (l *lanes) wakeLocked() {
-	for need := len(l.queue) - (l.count - l.busy); need > 0 && l.count < l.max; need-- {
+	for need := len(l.queue) - len(l.free); need > 0 && l.count < l.max; need-- {
 		l.count++
+		l.free = append([]*lane{{lanes: l}}, l.free...)
 		l.working.Add(1)
-		go l.work(&lane{lanes: l})
+		go l.work()
 	}
 	for range min(l.idle, len(l.queue)) {
 		l.wake.Signal()
@@ -150,18 +194,17 @@ func (l *lanes) wakeLocked() {
 }
 
 // work runs tasks until the stream is closed.
-func (l *lanes) work(n *lane) {
+func (l *lanes) work() {
 	defer l.working.Done()
-	defer n.close()
 	for {
-		t := l.next()
+		t, n := l.next()
 		if t == nil {
 			return
 		}
 		if err := n.become(t.config); err != nil && l.giveBack(t, err) {
 			return
 		} else if err != nil {
-			l.free()
+			l.release(n, shortRun)
 			l.finish(t, core.Return{Err: err}, time.Now())
 			continue
 		}
@@ -169,32 +212,41 @@ func (l *lanes) work(n *lane) {
 	}
 }
 
-// free has a goroutine count as free before its task is answered, so that the request that
+// release has a lane count as free before its task is answered, so that the request that
 // follows an answer finds it.
-func (l *lanes) free() {
+func (l *lanes) release(n *lane, took time.Duration) {
 	l.mu.Lock()
-	l.busy--
+	l.free = append(l.free, n)
+	if l.short++; took > shortRun {
+		l.short = 0
+	}
+	if l.idle > 0 && len(l.queue) > 0 {
+		l.wake.Signal()
+	}
 	l.mu.Unlock()
 }
 
-func (l *lanes) next() *task {
+// next waits for a task and a lane to run it in; nil when the stream is closed.
+func (l *lanes) next() (*task, *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.queue) == 0 && !l.closed {
+	for (len(l.queue) == 0 || len(l.free) == 0) && !l.closed {
 		l.idle++
 		l.wake.Wait()
 		l.idle--
 	}
 	if l.closed {
-		return nil
+		return nil, nil
 	}
-	l.busy++
 	t := l.queue[0]
 	l.queue[0] = nil
 	if l.queue = l.queue[1:]; len(l.queue) == 0 {
 		l.queue = nil
 	}
-	return t
+	last := len(l.free) - 1
+	n := l.free[last]
+	l.free = l.free[:last]
+	return t, n
 }
 
 // giveBack leaves the task to the other goroutines when this one's processor cannot be opened:
@@ -205,7 +257,6 @@ func (l *lanes) giveBack(t *task, err error) bool {
 	if l.count == 1 || l.closed {
 		return false
 	}
-	l.busy--
 	l.count--
 	l.max = l.count
 	l.queue = append([]*task{t}, l.queue...)
@@ -239,7 +290,7 @@ func (l *lanes) finish(t *task, r core.Return, started time.Time) {
 	t.done(Result{Returns: t.returns, Queued: t.started.Sub(t.arrived), Compute: time.Since(t.started)})
 }
 
-// lane is one processor of a stream; only its goroutine uses it.
+// lane is one processor of a stream; only the goroutine that took it from free uses it.
 type lane struct {
 	*lanes
 	processor Processor
@@ -306,7 +357,7 @@ func (n *lane) run(t *task) {
 			n.rt.log.Debug("a frame failed", "stream", n.id, "seq", t.Frame.Seq, "error", err)
 		}
 	}
-	n.free()
+	n.release(n, time.Since(started))
 	n.finish(t, ret, started)
 }
 

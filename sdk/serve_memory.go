@@ -44,32 +44,36 @@ func (a *arenas) add(id uint64, m *shm.Mapping) {
 // use gives the memory of an arena, which stays until release; it waits for one that is not
 // there yet, at most as long as said.
 func (a *arenas) use(ctx context.Context, id uint64, wait time.Duration) (mem []byte, release func(), err error) {
-	late := time.NewTimer(wait)
-	defer late.Stop()
+	if k, _ := a.find(id); k != nil {
+		return k.mapping.Bytes(), func() { a.release(id, k) }, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	for {
-		a.mu.Lock()
-		if k := a.known[id]; k != nil && !k.gone {
-			k.frames++
-			a.mu.Unlock()
+		k, change := a.find(id)
+		if k != nil {
 			return k.mapping.Bytes(), func() { a.release(id, k) }, nil
-		}
-		if a.change == nil {
-			a.change = make(chan struct{})
-		}
-		change := a.change
-		a.mu.Unlock()
-		unknown := core.Faultf(core.NotFound, "process", "", "arena %d is not known here", id)
-		if wait == 0 {
-			return nil, nil, unknown
 		}
 		select {
 		case <-change:
-		case <-late.C:
-			return nil, nil, unknown
 		case <-ctx.Done():
-			return nil, nil, unknown
+			return nil, nil, core.Faultf(core.NotFound, "process", "", "arena %d is not known here", id)
 		}
 	}
+}
+
+// find counts a frame to the arena, or gives what is closed at the next offer.
+func (a *arenas) find(id uint64) (*arena, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if k := a.known[id]; k != nil && !k.gone {
+		k.frames++
+		return k, nil
+	}
+	if a.change == nil {
+		a.change = make(chan struct{})
+	}
+	return nil, a.change
 }
 
 func (a *arenas) release(id uint64, k *arena) {

@@ -189,6 +189,12 @@ func (r *Runtime) Close() {
 // Submit queues a request and does not wait; done is called once, from any goroutine, also for
 // a request that is refused. Frames of one stream start in the order of Submit.
 func (r *Runtime) Submit(ctx context.Context, req Request, done func(Result)) {
+	r.submit(ctx, req, false, done)
+}
+
+// submit is Submit that may run the request before it returns, if here is true and runs have
+// been short so far.
+func (r *Runtime) submit(ctx context.Context, req Request, here bool, done func(Result)) {
 	r.requests.Add(1)
 	r.mu.Lock()
 	l := r.streams[req.Stream]
@@ -197,14 +203,14 @@ func (r *Runtime) Submit(ctx context.Context, req Request, done func(Result)) {
 		done(Result{Err: core.Faultf(core.NotFound, "capsule "+r.decl.Name, string(req.Stream), "the stream is not open")})
 		return
 	}
-	l.submit(ctx, req, done)
+	l.submit(ctx, req, here, done)
 }
 
 // Process is Submit that waits for the result. It waits for the capsule's code even when ctx
 // ends, because the code still reads the frame.
 func (r *Runtime) Process(ctx context.Context, req Request) Result {
 	out := make(chan Result, 1)
-	r.Submit(ctx, req, func(res Result) { out <- res })
+	r.submit(ctx, req, true, func(res Result) { out <- res })
 	return <-out
 }
 

@@ -111,8 +111,12 @@ func (s *server) CloseStream(_ context.Context, m *wire.CloseStreamRequest) (*wi
 
 // Process is a frame by gRPC; it goes the same way as one that came by the doorbell.
 func (s *server) Process(ctx context.Context, m *wire.FrameRequest) (*wire.FrameAnswer, error) {
+	call, err := wire.DecodeCall(m)
+	if err != nil {
+		return wire.EncodeAnswer(wire.Answer{Call: m.GetCall(), Err: err}), nil
+	}
 	out := make(chan wire.Answer, 1)
-	s.handle(ctx, m, arenaWait, func(a wire.Answer) { out <- a })
+	s.handle(ctx, call, arenaWait, func(a wire.Answer) { out <- a })
 	reply := wire.EncodeAnswer(<-out)
 	if _, err := proto.Marshal(reply); err != nil {
 		reply = wire.EncodeAnswer(wire.Answer{Call: m.GetCall(), Err: s.rt.blame("answer", err)})
@@ -129,14 +133,10 @@ func (s *server) Fetch(_ context.Context, m *wire.FetchRequest) (*wire.FrameAnsw
 	return a, nil
 }
 
-// handle runs one request and gives its answer to done, once.
-func (s *server) handle(ctx context.Context, m *wire.FrameRequest, wait time.Duration, done func(wire.Answer)) {
-	fail := func(err error) { done(wire.Answer{Call: m.GetCall(), Err: err}) }
-	call, err := wire.DecodeCall(m)
-	if err != nil {
-		fail(err)
-		return
-	}
+// handle runs one request and gives its answer to done, once. Where runs have been short so
+// far, that is before it returns.
+func (s *server) handle(ctx context.Context, call wire.Call, wait time.Duration, done func(wire.Answer)) {
+	fail := func(err error) { done(wire.Answer{Call: call.ID, Err: err}) }
 	s.mu.Lock()
 	stream, ok := s.streams[call.Stream]
 	s.mu.Unlock()
@@ -148,12 +148,13 @@ func (s *server) handle(ctx context.Context, m *wire.FrameRequest, wait time.Dur
 	req := Request{Stream: stream, Frame: call.Frame, Layout: call.Layout, Memory: call.Pixels, Nodes: call.Nodes}
 	release := func() {}
 	if call.Handle == wire.HandleType_HANDLE_ARENA {
+		var err error
 		if req.Memory, release, err = s.arenas.use(ctx, call.Arena, wait); err != nil {
 			fail(err)
 			return
 		}
 	}
-	s.rt.Submit(ctx, req, func(r Result) {
+	s.rt.submit(ctx, req, true, func(r Result) {
 		release()
 		done(wire.Answer{Call: call.ID, Returns: r.Returns, Err: r.Err, Queued: r.Queued, Compute: r.Compute})
 	})
@@ -180,52 +181,51 @@ func (s *server) readFrames() {
 	}
 }
 
-func (s *server) packet(p []byte, files []*os.File) {
-	var m wire.ToCapsule
-	if err := proto.Unmarshal(p, &m); err != nil {
-		s.log.Error("a packet is no message", "error", err, "bytes", len(p))
-		return
-	}
-	switch k := m.Kind.(type) {
-	case *wire.ToCapsule_Frame:
-		s.handle(context.Background(), k.Frame, 0, s.answer)
-	case *wire.ToCapsule_Offer:
-		if err := s.offered(k.Offer, files); err != nil {
-			s.log.Error("an arena cannot be used", "arena", k.Offer.GetArena(), "error", err)
+func (s *server) packet(b []byte, files []*os.File) {
+	p, err := wire.ParseToCapsule(b)
+	switch {
+	case err != nil && p.Call.ID != 0:
+		s.answer(wire.Answer{Call: p.Call.ID, Err: err})
+	case err != nil:
+		s.log.Error("a packet is no message", "error", err, "bytes", len(b))
+	case p.Call.ID != 0:
+		s.handle(context.Background(), p.Call, 0, s.answer)
+	case p.Gone != 0:
+		s.arenas.gone(p.Gone)
+	default:
+		if err := s.offered(p.Offer, p.Size, files); err != nil {
+			s.log.Error("an arena cannot be used", "arena", p.Offer, "error", err)
 		}
-	case *wire.ToCapsule_Gone:
-		s.arenas.gone(k.Gone.GetArena())
 	}
 }
 
-func (s *server) offered(o *wire.ArenaOffer, files []*os.File) error {
-	if len(files) != 1 || o.GetSize() > shm.MaxArena {
-		return core.Faultf(core.Invalid, "arena", "", "%d files for %d bytes", len(files), o.GetSize())
+func (s *server) offered(arena, size uint64, files []*os.File) error {
+	if len(files) != 1 || size > shm.MaxArena {
+		return core.Faultf(core.Invalid, "arena", "", "%d files for %d bytes", len(files), size)
 	}
-	m, err := shm.Map(files[0], int64(o.GetSize()))
+	m, err := shm.Map(files[0], int64(size))
 	if err != nil {
 		return err
 	}
-	s.arenas.add(o.GetArena(), m)
+	s.arenas.add(arena, m)
 	return nil
 }
 
 // answer sends an answer by the doorbell, or says there that it waits to be fetched.
 func (s *server) answer(a wire.Answer) {
-	m := wire.EncodeAnswer(a)
-	p, err := proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Answer{Answer: m}})
+	p, err := wire.AppendAnswer(make([]byte, 0, 512), a)
 	if err == nil && len(p) > wire.MessageLimit {
 		err = core.Faultf(core.CapsuleFailed, "", "", "it has %d bytes, at most %d can be sent", len(p), wire.MessageLimit)
 	}
 	if err != nil { // a text that is not UTF-8, for example
-		m = wire.EncodeAnswer(wire.Answer{Call: a.Call, Err: s.rt.blame("answer", err), Queued: a.Queued, Compute: a.Compute})
-		p, _ = proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Answer{Answer: m}})
+		a = wire.Answer{Call: a.Call, Err: s.rt.blame("answer", err), Queued: a.Queued, Compute: a.Compute}
+		p, _ = wire.AppendAnswer(p[:0], a) // the texts of faults are UTF-8
 	}
 	if len(p) > s.conn.MaxPacket() {
-		if lost := s.large.put(m, len(p)); lost > 0 {
+		if lost := s.large.put(wire.EncodeAnswer(a), len(p)); lost > 0 {
 			s.log.Warn("answers that were not fetched are dropped", "dropped", lost)
 		}
-		p, _ = proto.Marshal(&wire.FromCapsule{Kind: &wire.FromCapsule_Ready{Ready: &wire.AnswerReady{Call: a.Call}}})
+		p = wire.AppendReady(p[:0], a.Call)
 	}
 	if err := s.conn.Send(time.Time{}, p); err != nil {
 		s.log.Debug("an answer could not be sent", "error", err) // the engine is gone; readFrames sees it too

@@ -29,20 +29,11 @@ func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (
 	}
 	start := time.Now()
 	deadline := start.Add(limit)
-	m, err := p.ask(call, c, deadline, limit)
+	a, err := p.ask(call, c, deadline, limit)
 	if err != nil {
 		return pipeline.Answer{}, err
 	}
 	took := time.Since(start)
-	a, err := wire.DecodeAnswer(m)
-	if err == nil && a.Call != call.ID {
-		err = core.Faultf(core.Invalid, "answer", "", "it is to call %d, not to %d", a.Call, call.ID)
-	}
-	if err != nil {
-		p.garbage("its answer is none: %w", err)
-		<-p.gone
-		return pipeline.Answer{}, p.fault(call.ID)
-	}
 	if a.Err != nil {
 		return pipeline.Answer{}, p.failed(a.Err)
 	}
@@ -66,38 +57,85 @@ func (p *process) failed(err error) error {
 	return core.Faultf(kind, "capsule "+p.name, "", "%w", p.hinted(err))
 }
 
-// ask sends a call the fast way where it can, else by gRPC, and gives the raw answer.
-func (p *process) ask(call wire.Call, c pipeline.Call, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+// ask sends a call the fast way where it can, else by gRPC, and gives the answer.
+func (p *process) ask(call wire.Call, c pipeline.Call, deadline time.Time, limit time.Duration) (wire.Answer, error) {
 	if p.conn == nil {
 		if c.View.Arena != nil {
 			call = p.inline(call, c.View.Arena.Bytes())
 		}
-		return p.askByRPC(wire.EncodeCall(call), deadline, limit)
+		return p.askByRPC(call, deadline, limit)
 	}
-	m := wire.EncodeCall(call)
-	packet, err := proto.Marshal(&wire.ToCapsule{Kind: &wire.ToCapsule_Frame{Frame: m}})
+	packet, err := wire.AppendCall(make([]byte, 0, 512), call)
 	if err != nil {
-		return nil, core.Faultf(core.Invalid, "capsule "+p.name, "", "the call has no message: %w", err)
+		return wire.Answer{}, core.Faultf(core.Invalid, "capsule "+p.name, "", "the call has no message: %w", err)
 	}
 	if c.View.Arena != nil {
 		if err := p.announce(c.View.Arena, deadline); err != nil {
-			return nil, p.unsent(call.ID, err, limit)
+			return wire.Answer{}, p.unsent(call.ID, err, limit)
 		}
 	}
 	if len(packet) > p.conn.MaxPacket() {
 		p.counters.oversizeCalls.Add(1)
-		return p.askByRPC(m, deadline, limit)
+		return p.askByRPC(call, deadline, limit)
 	}
-	waiting := make(chan event, 1)
-	p.mu.Lock()
-	p.calls[call.ID] = waiting
-	p.mu.Unlock()
+	w := &waiter{id: call.ID, came: make(chan wire.FromCapsulePacket, 1), deadline: deadline, limit: limit}
+	p.expect(w)
 	if err := p.conn.Send(deadline, packet); err != nil {
 		p.forget(call.ID)
-		return nil, p.unsent(call.ID, err, limit)
+		return wire.Answer{}, p.unsent(call.ID, err, limit)
 	}
 	p.counters.sent.Add(uint64(len(packet)))
-	return p.await(call.ID, waiting, deadline, limit)
+	return p.await(w)
+}
+
+// expect notes a call and has the alarm ring by its deadline. An alarm that is set earlier
+// stays: it finds the next deadline when it rings. So a stream of calls sets it once a limit,
+// not once a frame, which would wake a sleeping thread each time.
+func (p *process) expect(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls[w.id] = w
+	if p.rings.IsZero() || w.deadline.Before(p.rings) {
+		p.armLocked(w.deadline)
+	}
+}
+
+func (p *process) armLocked(at time.Time) {
+	p.rings = at
+	if p.alarm == nil {
+		p.alarm = time.AfterFunc(time.Until(at), p.ring)
+		return
+	}
+	p.alarm.Reset(time.Until(at))
+}
+
+// ring ends the process when a call is late, and else waits for the next deadline.
+func (p *process) ring() {
+	p.mu.Lock()
+	var next *waiter
+	for _, w := range p.calls {
+		if next == nil || w.deadline.Before(next.deadline) {
+			next = w
+		}
+	}
+	p.rings = time.Time{}
+	late := next != nil && !time.Now().Before(next.deadline)
+	if next != nil && !late {
+		p.armLocked(next.deadline)
+	}
+	p.mu.Unlock()
+	if late {
+		p.tooLate(next.id, next.limit)
+	}
+}
+
+// disarm is for a process that is gone.
+func (p *process) disarm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
 }
 
 func (p *process) forget(id uint64) {
@@ -124,68 +162,90 @@ func (p *process) inline(call wire.Call, mem []byte) wire.Call {
 	return call
 }
 
-// await waits for the packet that answers a call.
-func (p *process) await(id uint64, waiting chan event, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
+// await waits for the packet that answers a call. Whoever waits first reads for all: with one
+// call under way, as is usual, its goroutine is the only one that has to wake up.
+func (p *process) await(w *waiter) (wire.Answer, error) {
 	select {
-	case e := <-waiting:
-		return p.answerOf(id, e, deadline, limit)
-	case <-timer.C:
-		p.tooLate(id, limit)
-		<-p.gone
+	case e := <-w.came:
+		return p.answerOf(w, e)
+	case <-p.reading:
+		p.readFor(w)
+		p.reading <- struct{}{}
 	case <-p.gone:
 	}
-	p.forget(id)
 	select {
-	case e := <-waiting: // it came with the last breath
-		if e.answer != nil {
-			return e.answer, nil
+	case e := <-w.came:
+		return p.answerOf(w, e)
+	default:
+	}
+	<-p.gone // the alarm ended it, or it ended by itself
+	p.forget(w.id)
+	select {
+	case e := <-w.came: // it came with the last breath
+		if !e.Ready {
+			return e.Answer, nil
 		}
 	default:
 	}
-	return nil, p.fault(id)
+	return wire.Answer{}, p.fault(w.id)
 }
 
-func (p *process) answerOf(id uint64, e event, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
-	if e.answer != nil {
-		return e.answer, nil
+func (p *process) answerOf(w *waiter, e wire.FromCapsulePacket) (wire.Answer, error) {
+	if !e.Ready {
+		return e.Answer, nil
 	}
 	p.counters.oversizeAnswers.Add(1)
-	return p.byRPC(id, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
-		return p.rpc.Fetch(ctx, &wire.FetchRequest{Call: id})
+	return p.byRPC(w.id, w.deadline, w.limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
+		return p.rpc.Fetch(ctx, &wire.FetchRequest{Call: w.id})
 	})
 }
 
-func (p *process) askByRPC(m *wire.FrameRequest, deadline time.Time, limit time.Duration) (*wire.FrameAnswer, error) {
+func (p *process) askByRPC(call wire.Call, deadline time.Time, limit time.Duration) (wire.Answer, error) {
+	m := wire.EncodeCall(call)
 	p.counters.sent.Add(uint64(proto.Size(m)))
-	a, err := p.byRPC(m.Call, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) { return p.rpc.Process(ctx, m) })
-	p.counters.received.Add(uint64(proto.Size(a)))
-	return a, err
+	return p.byRPC(call.ID, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
+		a, err := p.rpc.Process(ctx, m)
+		p.counters.received.Add(uint64(proto.Size(a)))
+		return a, err
+	})
+}
+
+// rpcAnswer checks an answer that came by gRPC; one that is none is the end of the process.
+func (p *process) rpcAnswer(id uint64, m *wire.FrameAnswer) (wire.Answer, error) {
+	a, err := wire.DecodeAnswer(m)
+	if err == nil && a.Call != id {
+		err = core.Faultf(core.Invalid, "answer", "", "it is to call %d, not to %d", a.Call, id)
+	}
+	if err == nil {
+		return a, nil
+	}
+	p.garbage("its answer is none: %w", err)
+	<-p.gone
+	return wire.Answer{}, p.fault(id)
 }
 
 // byRPC is one gRPC call for a frame. An error of the connection means that the process may
 // still read the frame: it is ended first.
-func (p *process) byRPC(id uint64, deadline time.Time, limit time.Duration, call func(context.Context) (*wire.FrameAnswer, error)) (*wire.FrameAnswer, error) {
+func (p *process) byRPC(id uint64, deadline time.Time, limit time.Duration, call func(context.Context) (*wire.FrameAnswer, error)) (wire.Answer, error) {
 	ctx, cancel := context.WithDeadline(p.alive, deadline)
 	defer cancel()
 	a, err := call(ctx)
 	if err == nil {
-		return a, nil
+		return p.rpcAnswer(id, a)
 	}
 	if fault, ok := wire.FromStatus(err); ok && status.Code(err) != codes.Internal { // internal: perhaps of the connection
-		return nil, p.failed(fault)
+		return wire.Answer{}, p.failed(fault)
 	}
 	switch status.Code(err) {
 	case codes.ResourceExhausted: // larger than MessageLimit: it was not sent, or its answer not read
-		return nil, core.Faultf(core.CapsuleFailed, "capsule "+p.name, "", "the frame or its answer is too big: %w", err)
+		return wire.Answer{}, core.Faultf(core.CapsuleFailed, "capsule "+p.name, "", "the frame or its answer is too big: %w", err)
 	case codes.DeadlineExceeded:
 		p.tooLate(id, limit)
 	default:
 		p.runner.kill()
 	}
 	<-p.gone
-	return nil, p.fault(id)
+	return wire.Answer{}, p.fault(id)
 }
 
 // unsent ends the process to which a packet could not be sent, and says why.

@@ -276,6 +276,7 @@ func TestGarbageEndsTheProcess(t *testing.T) {
 		_, c := launchAct(t, Config{Restart: fast}, "raw-twice")
 		openTest(t, c)
 		_, _ = send(t, c, 1) // the first of the two may count
+		_, _ = send(t, c, 2) // the second is read by the next call at the latest
 		waitFor(t, "a restart", func() bool { return c.Stats().Restarts > 0 && strings.Contains(c.Stats().LastErr, "not open") })
 	})
 }

@@ -42,10 +42,15 @@ type process struct {
 	lastCall atomic.Uint64
 	good     atomic.Uint64 // answers that were none the worse
 
+	reading chan struct{} // holds one token; who has it reads packets, for all calls
+	packet  []byte        // the reader's
+
 	mu    sync.Mutex
-	calls map[uint64]chan event // that wait for a packet
-	cause error                 // why it was ended, nil: it ended by itself
-	late  uint64                // the call that was late
+	calls map[uint64]*waiter // that wait for a packet
+	alarm *time.Timer        // set for a call's deadline or before; nil until there was one
+	rings time.Time          // when the alarm does; zero: it is not set
+	cause error              // why it was ended, nil: it ended by itself
+	late  uint64             // the call that was late
 
 	sending sync.Mutex // held while arenas are announced; taken before arenaMu
 	arenaMu sync.Mutex
@@ -58,8 +63,13 @@ type process struct {
 	cleaned chan struct{} // everything of it is gone
 }
 
-// event is a packet for a call: its answer, or (nil) that it has to be fetched.
-type event struct{ answer *wire.FrameAnswer }
+// waiter is a call that was sent and not answered.
+type waiter struct {
+	id       uint64
+	came     chan wire.FromCapsulePacket // holds one
+	deadline time.Time
+	limit    time.Duration
+}
 
 // startProcess starts the program up to the point where its service can be called.
 func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
@@ -67,8 +77,8 @@ func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		name: c.name, log: c.log, cfg: &c.host.cfg, counters: &c.counters, calls: map[uint64]chan event{},
-		offered: map[uint64]func(){}, gone: make(chan struct{}), cleaned: make(chan struct{}), started: time.Now(),
+		name: c.name, log: c.log, cfg: &c.host.cfg, counters: &c.counters, calls: map[uint64]*waiter{},
+		reading: make(chan struct{}, 1), packet: make([]byte, shm.PacketLimit), offered: map[uint64]func(){}, gone: make(chan struct{}), cleaned: make(chan struct{}), started: time.Now(),
 	}
 	p.alive, p.die = context.WithCancel(context.Background())
 	cmd, err := c.command(ctx, p.environment(c.spec.Env))
@@ -126,10 +136,8 @@ func (p *process) connect(ctx context.Context) error {
 	if err == nil && (late.Load() || ctx.Err() != nil) {
 		err = errors.New("it was ended while shaking hands")
 	}
-	if err == nil && p.conn != nil {
-		go p.read()
-	}
 	if err == nil {
+		p.reading <- struct{}{}
 		return nil
 	}
 	p.discard()
@@ -196,6 +204,7 @@ func (p *process) watch() {
 	<-p.runner.quiet // its last words
 	close(p.gone)
 	p.die()
+	p.disarm()
 	p.arenaMu.Lock()
 	hooks := p.offered
 	p.offered = nil
@@ -279,18 +288,18 @@ func (p *process) garbage(format string, args ...any) {
 	p.fail(core.Faultf(core.CapsuleGarbage, "capsule "+p.name, "", format, args...), 0)
 }
 
-// read routes answers to the calls that wait for them, until the doorbell ends.
-func (p *process) read() {
-	buf := make([]byte, shm.PacketLimit)
-	for {
-		n, files, err := p.conn.Recv(time.Time{}, buf)
+// readFor routes packets to the calls that wait for them, until that of w has come or the
+// doorbell has ended. The caller has the token.
+func (p *process) readFor(w *waiter) {
+	for len(w.came) == 0 {
+		n, files, err := p.conn.Recv(time.Time{}, p.packet)
 		for _, f := range files {
 			f.Close() // a capsule has none to give
 		}
 		switch {
 		case err == nil:
 			p.counters.received.Add(uint64(n))
-			p.route(buf[:n])
+			p.route(p.packet[:n])
 		case core.KindOf(err) == core.Invalid:
 			p.garbage("it sent a packet that cannot be: %w", err)
 			return
@@ -302,31 +311,20 @@ func (p *process) read() {
 }
 
 func (p *process) route(packet []byte) {
-	var m wire.FromCapsule
-	if err := proto.Unmarshal(packet, &m); err != nil {
-		p.garbage("it sent a packet of %d bytes that is no message: %w", len(packet), err)
-		return
-	}
-	var id uint64
-	var e event
-	switch k := m.Kind.(type) {
-	case *wire.FromCapsule_Answer:
-		id, e.answer = k.Answer.GetCall(), k.Answer
-	case *wire.FromCapsule_Ready:
-		id = k.Ready.GetCall()
-	default:
-		p.garbage("it sent a packet of %d bytes without a known message", len(packet))
+	m, err := wire.ParseFromCapsule(packet)
+	if err != nil {
+		p.garbage("it sent a packet of %d bytes that is no answer: %w", len(packet), err)
 		return
 	}
 	p.mu.Lock()
-	waiting, ok := p.calls[id]
-	delete(p.calls, id)
+	w, ok := p.calls[m.Call]
+	delete(p.calls, m.Call)
 	p.mu.Unlock()
 	if !ok {
-		p.garbage("it answered call %d, which is not open", id)
+		p.garbage("it answered call %d, which is not open", m.Call)
 		return
 	}
-	waiting <- e
+	w.came <- m
 }
 
 // announce tells the capsule of an arena before the first frame in it, and of the end of others.

@@ -476,9 +476,7 @@ func encodePicture(c Call) *Picture {
 func DecodeCall(m *FrameRequest) (Call, error) {
 	c := Call{ID: m.GetCall(), Stream: m.GetStream(), Pixels: m.GetPixels(), Handle: m.GetPicture().GetHandle(), Arena: m.GetPicture().GetArena()}
 	c.Frame = core.Frame{Seq: m.GetSeq(), PTS: core.PTS(m.GetPtsNs())}
-	if m.GetCapturedNs() != 0 {
-		c.Frame.Captured = time.Unix(0, m.GetCapturedNs()).UTC()
-	}
+	c.Frame.Captured = unixTime(m.GetCapturedNs())
 	if c.ID == 0 {
 		return c, invalid("call without a number")
 	}

@@ -89,20 +89,25 @@ func echo(mode string) {
 	}
 }
 
-// BenchmarkRoundTrip sends 300 bytes to another process and back, each answer read by one
-// goroutine and handed to the one that waits for it, as the host does.
+// BenchmarkRoundTrip sends 300 bytes to another process and back. At this end each answer is
+// read by one goroutine and handed to the one that waits for it, or (direct) read by the one
+// that waits, as the host does; paced leaves a 30th of a second between packets, in which the
+// processors fall asleep.
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, mode := range []string{"blocking-inline", "blocking-worker", "poller-inline", "poller-worker"} {
-		b.Run(mode, func(b *testing.B) { roundTrip(b, mode) })
+		b.Run(mode, func(b *testing.B) { roundTrip(b, mode, false, 0) })
+		b.Run(mode+"-direct", func(b *testing.B) { roundTrip(b, mode, true, 0) })
+		b.Run(mode+"-paced", func(b *testing.B) { roundTrip(b, mode, true, time.Second/30) })
 	}
 }
 
-func roundTrip(b *testing.B, mode string) {
+func startEcho(b *testing.B, mode string) (bell, func()) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	far := os.NewFile(uintptr(fds[1]), "far")
+	defer far.Close()
 	self, _ := os.Executable()
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), echoEnv+"="+mode)
@@ -111,29 +116,38 @@ func roundTrip(b *testing.B, mode string) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	far.Close()
-	bell := bellOf(mode, fds[0])
+	return bellOf(mode, fds[0]), func() { cmd.Process.Kill(); cmd.Wait() }
+}
+
+func roundTrip(b *testing.B, mode string, direct bool, pause time.Duration) {
+	bell, stop := startEcho(b, mode)
+	defer stop()
 	answers := make(chan int, 1)
-	go func() {
-		defer close(answers)
-		buf := make([]byte, PacketLimit)
-		for {
-			n, err := bell.recv(buf)
-			if err != nil {
-				return
+	buf := make([]byte, PacketLimit)
+	await := func() int { n, _ := bell.recv(buf); return n }
+	if !direct {
+		await = func() int { return <-answers }
+		go func() {
+			defer close(answers)
+			for {
+				n, err := bell.recv(buf)
+				if err != nil {
+					return
+				}
+				answers <- n
 			}
-			answers <- n
-		}
-	}()
+		}()
+	}
 	packet := make([]byte, 300)
 	took := make([]time.Duration, 0, b.N)
 	b.ResetTimer()
 	for range b.N {
+		time.Sleep(pause)
 		start := time.Now()
 		if err := bell.send(packet); err != nil {
 			b.Fatal(err)
 		}
-		if n, ok := <-answers; !ok || n != len(packet) {
+		if n := await(); n != len(packet) {
 			b.Fatal(fmt.Errorf("answer of %d bytes, want %d", n, len(packet)))
 		}
 		took = append(took, time.Since(start))
@@ -142,6 +156,4 @@ func roundTrip(b *testing.B, mode string) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
-	cmd.Process.Kill()
-	cmd.Wait()
 }
