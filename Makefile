@@ -53,9 +53,9 @@ test: setup ## run every test, with the race detector; capsules on whole clips w
 onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
 	@sdk/onnx/fetch
 
-score: setup ## score the tracker on the seven sequences of the test data
+score: setup ## score the trackers on the seven sequences of the test data; writes the table to docs/benchmarks.md with KEEP=1
 	@.ci/setup python3-numpy python3-scipy
-	go test -v -count=1 -run Scores ./sdk/track
+	CAPSTAN_KEEP=$(KEEP) go test -v -count=1 -run '^TestScores$$' ./sdk/track
 
 bench: build ## measure against GStreamer alone; rewrites docs/benchmarks.md with KEEP=1
 	@.ci/setup $(PYTHON)

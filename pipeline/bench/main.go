@@ -70,7 +70,7 @@ func bench() error {
 	table := m.table(*rounds)
 	fmt.Print(table)
 	if *write != "" {
-		return os.WriteFile(filepath.Clean(*write), []byte(table), 0o644)
+		return writeTable(filepath.Clean(*write), table)
 	}
 	return nil
 }

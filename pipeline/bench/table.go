@@ -48,7 +48,7 @@ func (m *measurement) table(rounds int) string {
 	}
 	b.WriteString("\n## Every variant\n\n")
 	m.rows(&b, rounds)
-	b.WriteString("\nOther measurements: [trackers](tracking.md) (`make score`), [less work on real sources](savings.md), nearest identity (`go run ./core/match/bench`).\n")
+	b.WriteString("\nOther measurements: nearest identity (`go run ./core/match/bench`).\n")
 	return b.String()
 }
 
