@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -70,7 +71,10 @@ func (h *Held) Begun(pid int) error {
 // then come the program's arguments from its name on.
 func become(cage, status string, args []string) {
 	fd, _ := strconv.Atoi(status)
-	unix.CloseOnExec(fd)
+	// What lies above was left open by the engine's libraries and by who started it.
+	if err := unix.CloseRange(uint(fd), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		unix.CloseOnExec(fd) // Linux before 5.11
+	}
 	fail := func(what string, err error) {
 		var n syscall.Errno
 		_ = errors.As(err, &n)
