@@ -61,6 +61,9 @@ func Create(ctx context.Context, path string, h Header, clip string, limit int64
 	if err == nil {
 		err = w.member(headerName, text, true)
 	}
+	if err == nil {
+		err = w.zip.Flush()
+	}
 	if err == nil && clip != "" {
 		err = w.clip(ctx, h.Clip.File, clip)
 	}

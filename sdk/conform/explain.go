@@ -16,6 +16,8 @@ func explain(err error) (what, mend string) {
 		mend = "The log has the stack of the panic (--log-level debug); give such a frame back as it is, or return an error."
 	case kind == core.CapsuleExited && strings.Contains(what, "signal 11"), strings.Contains(what, "SIGSEGV"), strings.Contains(what, "SIGBUS"):
 		mend = "It touched memory that it may not: pixels are mapped read-only, and end where the layout says."
+	case kind == core.CapsuleExited && strings.Contains(what, "status 2"):
+		mend = "Its process must not end on any frame. A Go program ends so when it panics in a goroutine of its own, or touches memory that it may not: pixels are mapped read-only, and end where the layout says. --log-level info shows its last words."
 	case kind == core.CapsuleExited:
 		mend = "Its process must not end on any frame; its last words say where to look."
 	case kind == core.CapsuleDeadline, errors.Is(err, context.DeadlineExceeded):

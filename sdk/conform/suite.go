@@ -205,6 +205,7 @@ type trial struct {
 	began time.Time
 
 	mu     sync.Mutex
+	gone   bool // its process does not come back
 	frames int
 	wrong  findings
 	notes  findings
@@ -234,7 +235,9 @@ func (t *trial) failed() bool {
 
 // over says whether the case has used its time up. The first frames of a case run in any case.
 func (t *trial) over() bool {
-	return t.ctx.Err() != nil || time.Since(t.began) > t.Budget
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gone || t.ctx.Err() != nil || time.Since(t.began) > t.Budget
 }
 
 // started gives the capsule running, the one of the case before if it is still good.
@@ -386,6 +389,12 @@ func (s *stream) where(f *Frame) string {
 
 // give is try of which nothing may go wrong; false when something did.
 func (s *stream) give(f *Frame) bool {
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	if gone {
+		return false
+	}
 	returns, err := s.try(f)
 	return s.good(f, returns, err)
 }
@@ -400,7 +409,26 @@ func (s *stream) good(f *Frame, returns []core.Return, err error) bool {
 	}
 	what, mend := explain(err)
 	s.fail(mend, s.where(f), "%s", what)
+	s.recovers(err)
 	return false
+}
+
+// recovers waits until a process that died is back, so that the next frame is not lost to the
+// same fault. One that does not come back has no further frames in this case.
+func (s *stream) recovers(err error) {
+	p, ok := s.subject.(Process)
+	switch core.KindOf(err) {
+	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage:
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.Limit)
+	defer cancel()
+	if ok && p.Ready(ctx) != nil {
+		s.mu.Lock()
+		s.gone = true
+		s.mu.Unlock()
+	}
 }
 
 // formats gives the accepted formats; one empty one for a capsule that gets no pixels.
