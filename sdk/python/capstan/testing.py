@@ -31,7 +31,7 @@ from .declare import Description
 from .faults import CapsuleError
 from .frame import Layout, Node, Plane
 
-__all__ = ["Bench", "ContractError", "Result", "pack"]
+__all__ = ["Bench", "ContractError", "Result", "load", "pack"]
 
 
 class ContractError(AssertionError):
@@ -221,3 +221,20 @@ def lacks(d: Description, n: Node) -> str:
         if n.attributes[name] not in values:
             return f"attribute {name}={n.attributes[name]!r} is not one of {list(values)}"
     return ""
+
+
+def load(program: Any) -> Any:
+    """The module of a capsule's program, by its path: for tests beside it, whatever its name."""
+    import importlib.util
+    import os
+
+    path = os.path.abspath(program)
+    name = "capsule_" + "".join(c if c.isalnum() else "_" for c in os.path.splitext(path)[0].lstrip("/"))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
