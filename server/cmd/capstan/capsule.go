@@ -12,7 +12,7 @@ check and run.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(capsuleCheckCommand())
-	cmd.AddCommand(packCommand(), inspectCommand(), verifyCommand(), signCommand(), keysCommand(), unpackCommand(), listCommand())
+	cmd.AddCommand(capsuleCheckCommand(), capsuleRunCommand(), capsuleBenchCommand())
+	cmd.AddCommand(packCommand(), inspectCommand(), verifyCommand(), signCommand(), keysCommand(), unpackCommand(), listCommand(), newCommand())
 	return cmd
 }
