@@ -392,6 +392,7 @@ static void keep_range(GstVideoInfo *info, GstCaps *caps) {
 
 int bus_pull(bus_sink *s, bus_frame *f) {
   memset(f, 0, sizeof *f);
+  f->undecoded = g_atomic_int_get(&s->undecoded);
   GstAppSink *sink = GST_APP_SINK(s->appsink);
   GstSample *sample = gst_app_sink_try_pull_sample(sink, 0);
   if (!sample) return gst_app_sink_is_eos(sink) ? BUS_EOS : BUS_NOTHING;
@@ -794,7 +795,6 @@ void bus_key_frames_only(void *bin, bus_sink *s) {
   g_signal_connect_data(bin, "deep-element-added", G_CALLBACK(on_decoder), sink_ref(s), sink_drop_closure, 0);
 }
 
-int bus_undecoded(bus_sink *s) { return g_atomic_int_get(&s->undecoded); }
 
 int64_t bus_duration(void *element) {
   gint64 d = -1;

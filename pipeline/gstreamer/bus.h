@@ -41,6 +41,7 @@ typedef struct {
   int64_t arrived;  // wall clock, ns
   int64_t pts;      // running time, ns; -1: none
   int rate_n, rate_d;
+  int undecoded;    // frames so far that the decoder was not given; set without a frame too
   int converted;    // videoconvert or videoflip made it out of what the decoder gave
 } bus_frame;
 
@@ -73,7 +74,6 @@ void bus_on_source_setup(void *uridecodebin, bus_source_options *o);
 
 // Has the decoders of a uridecodebin see key frames only; s counts the others.
 void bus_key_frames_only(void *uridecodebin, bus_sink *s);
-int bus_undecoded(bus_sink *s);
 
 int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
 // -1 when not known.

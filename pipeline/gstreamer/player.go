@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"runtime/cgo"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/go-gst/go-gst/gst"
@@ -17,7 +19,7 @@ import (
 )
 
 // slice is how long a frame is waited for at a time, so that errors, ctx and Close are noticed.
-const slice = 20 * time.Millisecond
+const slice = 100 * time.Millisecond
 
 // peerTimeout is how long a server may take for an answer.
 const peerTimeout = 5 * time.Second
@@ -29,10 +31,11 @@ type player struct {
 	diag diagnosis
 	ends bool // the sink said so
 
-	// bell is an eventfd that the sink writes to when there is a frame or the end. Go's poller
+	// bell is an eventfd that counts the frames, and the end, that the sink has got. Go's poller
 	// waits for it: a goroutine that blocks in C would have the runtime's monitor run at 20 µs
 	// beside it, and come back through the scheduler for every frame.
 	bell *os.File
+	raw  syscall.RawConn // of bell
 }
 
 // newPlayer builds the pipeline; nothing moves yet. handle is that of the stream's arenas.
@@ -55,12 +58,16 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 			return nil, err
 		}
 	}
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
 	if err != nil {
 		p.stop()
 		return nil, core.Faultf(core.Exhausted, "open", it.name, "eventfd: %w", err)
 	}
 	pl.bell = os.NewFile(uintptr(fd), "frame-bell")
+	if pl.raw, err = pl.bell.SyscallConn(); err != nil {
+		p.stop()
+		return nil, core.Faultf(core.Internal, "open", it.name, "eventfd: %w", err)
+	}
 	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle), C.int(fd))
 	if it.keys {
 		C.bus_key_frames_only(p.unsafeElement("source"), pl.sink)
@@ -149,9 +156,6 @@ func (p *player) seek(ctx context.Context, start time.Duration) (bool, error) {
 	return true, p.settle(ctx)
 }
 
-// undecoded counts the frames that the decoder was not given.
-func (p *player) undecoded() uint64 { return uint64(C.bus_undecoded(p.sink)) }
-
 // endless says whether a server gives neither a time nor a size for what it sends.
 func (p *player) endless(list bool) bool {
 	return p.duration() == 0 && (list || C.bus_source_bytes(p.pipe.unsafeElement("source")) <= 0)
@@ -164,12 +168,8 @@ func (p *player) duration() time.Duration {
 // pull gives a frame, or false when none came within a slice. It looks at the bus when
 // nothing comes, so frames that were decoded before an error are given first.
 func (p *player) pull(f *C.bus_frame) (got bool, err error) {
-	found := C.bus_pull(p.sink, f)
-	if found == C.BUS_NOTHING {
-		p.wait(slice)
-		found = C.bus_pull(p.sink, f)
-	}
-	switch found {
+	p.wait(slice)
+	switch C.bus_pull(p.sink, f) {
 	case C.BUS_FRAME:
 		p.diag.frames = true
 		if f.seq%64 == 0 {
@@ -188,12 +188,15 @@ func (p *player) pull(f *C.bus_frame) (got bool, err error) {
 	return false, nil
 }
 
-// wait waits until the bell rings, at most so long. A ring whose frame was pulled before is
-// possible and does no harm.
+// wait takes one ring of the bell, waiting for it at most so long. A ring whose frame the sink
+// has dropped since does no harm. Reading does not block, so Go's scheduler is not told.
 func (p *player) wait(most time.Duration) {
-	var count [8]byte
 	_ = p.bell.SetReadDeadline(time.Now().Add(most))
-	_, _ = p.bell.Read(count[:])
+	var count [8]byte
+	_ = p.raw.Read(func(fd uintptr) bool {
+		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count[0])), uintptr(len(count)))
+		return errno != unix.EAGAIN
+	})
 }
 
 // stop ends the pipeline. After a fault the C side stays as it is: something still runs in it.

@@ -310,7 +310,7 @@ func (s *stream) take(ctx context.Context, stall time.Duration) (*pulled, error)
 		}
 		var c C.bus_frame
 		got, err := s.player.pull(&c)
-		s.count.undecoded.Store(s.player.undecoded())
+		s.count.undecoded.Store(uint64(c.undecoded))
 		if err != nil {
 			return nil, s.inItem(err)
 		}
