@@ -35,6 +35,7 @@ type processRunner struct {
 	out      *output
 
 	cage  *confine.Cage // nil: it is not confined
+	held  *confine.Held // nil without a cage
 	guard *confine.Guard
 	over  func(error) // it took more than its cage allows
 
@@ -113,12 +114,15 @@ func (r *processRunner) begin() (forget func(), err error) {
 	r.run = run
 	if err := r.launcher.start(run); err != nil {
 		_ = held.Begun(0)
+		_ = held.End(r.name)
 		return nil, err
 	}
 	if err := held.Begun(run.Process.Pid); err != nil {
 		_ = run.Wait()
+		_ = held.End(r.name)
 		return nil, err
 	}
+	r.held = held
 	return r.guard.Watch(r.name, held, r.over), nil
 }
 
@@ -126,6 +130,9 @@ func (r *processRunner) begin() (forget func(), err error) {
 func (r *processRunner) reap(pipes []*os.File, reading *sync.WaitGroup, forget func()) {
 	r.exit = r.child.wait()
 	forget()
+	if err := r.held.End(r.name); err != nil {
+		r.over(err)
+	}
 	r.life.Close()
 	close(r.exited)
 	late := time.AfterFunc(pipeTime, func() { closeFiles(pipes) })

@@ -36,8 +36,13 @@ func Check() []Part {
 	if filtered {
 		calls.How = "seccomp, no-new-privileges, no capabilities"
 	}
-	return append(parts, ports, signals, calls,
-		Part{"memory", true, fmt.Sprintf("looked at every %s, and a limit of reserved memory", interval)},
-		Part{"processes", true, fmt.Sprintf("looked at every %s", interval)},
-		Part{partCPU, false, "there is no control group that is delegated to this process"})
+	looked := fmt.Sprintf("looked at every %s", interval)
+	memory, processes, cpu := looked+", and a limit of reserved memory", looked, "a control group"
+	g := control()
+	if g.why != "" {
+		cpu = g.why
+	} else {
+		memory, processes = cpu+", "+memory, cpu+", "+processes
+	}
+	return append(parts, ports, signals, calls, Part{"memory", true, memory}, Part{"processes", true, processes}, Part{partCPU, g.why == "", cpu})
 }

@@ -27,6 +27,8 @@ type Cage struct {
 	CPU       float64 // CPUs' worth of time; 0: no bound
 	FileSize  int64   // bytes of the largest file that it may write; 0: no bound
 
+	Group string // the folder of a control group to join; Command sets it
+
 	Scratch     string // a folder in Write whose content has a bound; "": none
 	ScratchSize int64  // bytes
 }
@@ -49,6 +51,7 @@ func (c *Cage) Allows(path string, write bool) bool {
 type Held struct {
 	cage        Cage
 	pid         int      // its own, and that of its process group
+	group       string   // the folder of its control group; "": none
 	status, end *os.File // the pipe by which it says what went wrong
 }
 

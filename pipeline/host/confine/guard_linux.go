@@ -120,11 +120,11 @@ func (g *Guard) count(wards []*ward) {
 		return
 	}
 	g.threads = now
-	groups := make(map[int]bool, len(wards))
+	leaders := make(map[int]bool, len(wards))
 	for _, w := range wards {
-		groups[w.held.pid] = true
+		leaders[w.held.pid] = true
 	}
-	found := members(groups)
+	found := members(leaders)
 	for _, w := range wards {
 		w.found = found[w.held.pid]
 	}

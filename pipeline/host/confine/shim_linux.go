@@ -31,7 +31,14 @@ func init() {
 // Command gives a command that closes the cage and then becomes cmd, with its files, environment
 // and folder. It is to be started in place of cmd, and Begun to be called after that.
 func (c *Cage) Command(cmd *exec.Cmd) (*exec.Cmd, *Held, error) {
-	text, err := json.Marshal(c)
+	inside := *c
+	if g := control(); g.why == "" {
+		var err error
+		if inside.Group, err = g.make(c); err != nil {
+			return nil, nil, err
+		}
+	}
+	text, err := json.Marshal(inside)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -44,7 +51,7 @@ func (c *Cage) Command(cmd *exec.Cmd) (*exec.Cmd, *Held, error) {
 	run.Dir, run.Env, run.SysProcAttr = cmd.Dir, cmd.Env, cmd.SysProcAttr
 	run.Stdin, run.Stdout, run.Stderr = cmd.Stdin, cmd.Stdout, cmd.Stderr
 	run.ExtraFiles = append(cmd.ExtraFiles[:len(cmd.ExtraFiles):len(cmd.ExtraFiles)], end)
-	return run, &Held{cage: *c, status: status, end: end}, nil
+	return run, &Held{cage: inside, group: inside.Group, status: status, end: end}, nil
 }
 
 // Begun waits until the program runs in its cage. pid is that of the started command, 0 when it
@@ -98,6 +105,11 @@ func (c *Cage) close() (what string, err error) {
 	}
 	if what, err := c.limit(); err != nil {
 		return what, err
+	}
+	if c.Group != "" {
+		if err := join(c.Group); err != nil {
+			return "control group", err
+		}
 	}
 	if v := abi(); v > 0 {
 		rules, err := c.ruleset(v)
