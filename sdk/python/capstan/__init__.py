@@ -31,8 +31,8 @@ from .faults import CapsuleError, ExpiredError, FormatError  # noqa: E402
 from .frame import Box, Frame, Layout, Node, Plane, rect  # noqa: E402
 from .models import model  # noqa: E402
 from .options import Option, Options, option  # noqa: E402
+from ._version import VERSION as __version__  # noqa: E402
 
-__version__ = "0.4.0"
 
 __all__ = [
     "Box",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List, Optional
+from typing import Any, List
 
 from . import manifest
 from .declare import Capsule, text_of
@@ -127,10 +127,3 @@ def _table(rows: Any) -> str:
     rows = list(rows)
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return "".join("  ".join(cell.ljust(w) for cell, w in zip(r, widths)).rstrip() + "\n" for r in rows)
-
-
-def version() -> Optional[str]:
-    """The version of the package."""
-    from . import __version__
-
-    return __version__
