@@ -761,18 +761,120 @@ int bus_seek(void *element, int64_t start, int64_t stop) {
   return gst_element_seek(element, 1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_ACCURATE, GST_SEEK_TYPE_SET, start, t, stop);
 }
 
+// ---- key frames only ----
+
+enum { H265_RADL_N = 6, H265_RASL_R = 9, H265_BLA = 16, H265_CRA = 21, H265_PARAMETERS = 32 };
+
+enum { KEYS_KEPT = 8 };  // more than a decoder holds back
+
+typedef struct {
+  GstClockTime given, length;  // PTS that the decoder was given for it, and how long a frame is
+  guint leads;                 // frames that follow it in the stream and come before it in time
+} key_frame;
+
+// One decoder's key frames. Both probes run in its streaming thread.
+typedef struct {
+  bus_sink *sink;
+  key_frame kept[KEYS_KEPT];  // of a stream without PTS
+  guint n;                    // of them so far
+} key_frames;
+
+static void key_frames_clear(gpointer k) { bus_sink_unref(((key_frames *)k)->sink); }
+static void key_frames_drop(gpointer k) { g_atomic_rc_box_release_full(k, key_frames_clear); }
+
+// How H.265 lies in the buffers of a pad: 0 with start codes, 1..4 bytes of length before each
+// unit, below 0 for another format.
+static int h265_lengths(GstPad *pad) {
+  GstCaps *caps = gst_pad_get_current_caps(pad);
+  if (!caps) return -1;
+  GstStructure *s = gst_caps_get_structure(caps, 0);
+  int lengths = -1;
+  if (gst_structure_has_name(s, "video/x-h265")) {
+    const GValue *v = gst_structure_get_value(s, "codec_data");
+    GstBuffer *config = v ? gst_value_get_buffer(v) : NULL;
+    guint8 sizes = 0;
+    const char *format = gst_structure_get_string(s, "stream-format");
+    if (!format || !strcmp(format, "byte-stream"))
+      lengths = 0;
+    else if (config && gst_buffer_extract(config, 21, &sizes, 1) == 1)
+      lengths = (sizes & 3) + 1;
+  }
+  gst_caps_unref(caps);
+  return lengths;
+}
+
+// Gives the place of the next unit from *at on, and moves *at behind its start; n where there is none.
+static gsize next_unit(const guint8 *d, gsize n, gsize *at, int lengths) {
+  gsize i = *at;
+  if (lengths == 0) {
+    while (i + 3 < n && (d[i] || d[i + 1] || d[i + 2] != 1)) i++;
+    *at = i + 3;
+    return i + 3 < n ? i + 3 : n;
+  }
+  gsize size = 0;
+  if (i + (gsize)lengths >= n) return n;
+  for (int k = 0; k < lengths; k++) size = size << 8 | d[i + (gsize)k];
+  i += (gsize)lengths;
+  *at = size < n - i ? i + size : n;
+  return i;
+}
+
+static int unit_type(guint8 first) { return first >> 1 & 63; }
+
+// The type of the picture in a buffer of H.265; below 0 where there is none.
+static int h265_picture(GstBuffer *b, int lengths) {
+  GstMapInfo m;
+  int type = -1;
+  if (!gst_buffer_map(b, &m, GST_MAP_READ)) return -1;
+  for (gsize at = 0, u; type < 0 && (u = next_unit(m.data, m.size, &at, lengths)) < m.size;)
+    if (unit_type(m.data[u]) < H265_PARAMETERS) type = unit_type(m.data[u]);
+  gst_buffer_unmap(b, &m);
+  return type;
+}
+
+// A decoder takes a key frame within a sequence (CRA) for one whose predecessors are still to be
+// sorted in before it, and loses some of them. One after a cut (BLA) has the same syntax and is
+// what it is, with the frames between gone.
+static GstBuffer *after_a_cut(GstBuffer *b, int lengths) {
+  GstMapInfo m;
+  b = gst_buffer_make_writable(b);
+  if (!gst_buffer_map(b, &m, GST_MAP_READWRITE)) return b;
+  for (gsize at = 0, u; (u = next_unit(m.data, m.size, &at, lengths)) < m.size;)
+    if (unit_type(m.data[u]) == H265_CRA) m.data[u] = (guint8)((m.data[u] & 0x81) | H265_BLA << 1);
+  gst_buffer_unmap(b, &m);
+  return b;
+}
+
 // A decoder that never sees the frames between key frames has nothing to decode them from.
 static GstPadProbeReturn drop_delta(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
-  bus_sink *s = data;
+  key_frames *k = data;
   GstBuffer *b = GST_PAD_PROBE_INFO_BUFFER(info);
+  int lengths = h265_lengths(pad), type = lengths < 0 ? -1 : h265_picture(b, lengths);
   if (GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_DELTA_UNIT)) {
-    g_atomic_int_inc(&s->undecoded);
+    g_atomic_int_inc(&k->sink->undecoded);
+    if (k->n > 0 && type >= H265_RADL_N && type <= H265_RASL_R) k->kept[(k->n - 1) % KEYS_KEPT].leads++;
     return GST_PAD_PROBE_DROP;
   }
+  if (type == H265_CRA) info->data = b = after_a_cut(b, lengths);
   // A raw stream has no PTS, and the decoder would count on from the frame before.
   if (!GST_BUFFER_PTS_IS_VALID(b) && GST_BUFFER_DTS_IS_VALID(b)) {
     info->data = b = gst_buffer_make_writable(b);
     GST_BUFFER_PTS(b) = GST_BUFFER_DTS(b);
+    k->kept[k->n++ % KEYS_KEPT] = (key_frame){.given = GST_BUFFER_PTS(b), .length = GST_BUFFER_DURATION_IS_VALID(b) ? GST_BUFFER_DURATION(b) : 0};
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+// Moves a key frame of a stream without PTS behind the frames that come before it in time.
+static GstPadProbeReturn correct_pts(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+  key_frames *k = data;
+  GstBuffer *b = GST_PAD_PROBE_INFO_BUFFER(info);
+  for (guint i = 0; i < k->n && i < KEYS_KEPT; i++) {
+    key_frame *f = &k->kept[i];
+    if (f->leads == 0 || f->given != GST_BUFFER_PTS(b)) continue;
+    info->data = b = gst_buffer_make_writable(b);
+    GST_BUFFER_PTS(b) += f->leads * f->length;
+    break;
   }
   return GST_PAD_PROBE_OK;
 }
@@ -785,8 +887,15 @@ static void on_decoder(GstBin *bin, GstBin *sub, GstElement *e, gpointer data) {
   if (!pad) return;
   // Threads over frames hold a key frame back until as many have come after it as there are threads.
   if (has(e, "max-threads")) g_object_set(e, "max-threads", 1, NULL);
-  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, drop_delta, sink_ref(data), sink_drop);
+  key_frames *k = g_atomic_rc_box_new0(key_frames);
+  k->sink = sink_ref(data);
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, drop_delta, g_atomic_rc_box_acquire(k), key_frames_drop);
   gst_object_unref(pad);
+  if ((pad = gst_element_get_static_pad(e, "src"))) {
+    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, correct_pts, g_atomic_rc_box_acquire(k), key_frames_drop);
+    gst_object_unref(pad);
+  }
+  key_frames_drop(k);
 }
 
 static void sink_drop_closure(gpointer s, GClosure *c) { bus_sink_unref(s); }

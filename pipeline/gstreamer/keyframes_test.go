@@ -23,6 +23,9 @@ func TestKeyframesOnly(t *testing.T) {
 		{"h265", "a.mkv", raw + " ! x265enc speed-preset=ultrafast key-int-max=15 option-string=open-gop=0 ! h265parse ! matroskamux", 3},
 		{"vp8", "a.webm", raw + " ! vp8enc deadline=1 keyframe-mode=disabled keyframe-max-dist=15 ! webmmux", 1},
 		{"raw h264", "a.h264", raw + " ! x264enc speed-preset=ultrafast key-int-max=15 ! video/x-h264,stream-format=byte-stream", 3},
+		{"raw h265", "a.h265", raw + " ! x265enc speed-preset=ultrafast key-int-max=15 option-string=open-gop=0 ! video/x-h265,stream-format=byte-stream", 3},
+		{"raw h265 with an open end", "b.h265", raw + " ! x265enc speed-preset=veryfast key-int-max=15 option-string=bframes=3:open-gop=1 ! video/x-h265,stream-format=byte-stream", 3},
+		{"raw h264 with B frames", "b.h264", raw + " ! x264enc speed-preset=veryfast bframes=3 b-adapt=false key-int-max=15 ! video/x-h264,stream-format=byte-stream", 3},
 		{"every frame is a key frame", "a.avi", raw + " ! jpegenc ! avimux", 45},
 	}
 	for _, c := range tests {
@@ -49,10 +52,27 @@ func TestKeyframesOnly(t *testing.T) {
 	}
 }
 
+// TestKeyframesOfRawH265 has two key frames within a sequence, with one and three frames after
+// them in the stream that come before them in time.
+func TestKeyframesOfRawH265(t *testing.T) {
+	t.Parallel()
+	st := open(t, newMedia(t), pipeline.Source{URL: data(t, "videos/street/MOT17-13-SDP-raw.h265"), KeyframesOnly: true})
+	frames, err := drain(t, st, nil)
+	if err != nil || len(frames) != 3 {
+		t.Fatalf("%d frames, want 3 (%v)", len(frames), err)
+	}
+	for i, want := range []float64{0, 10, 20} {
+		if got := frames[i].PTS.Seconds(); math.Abs(got-want) > 1e-6 {
+			t.Errorf("key frame %d is at %v s, want %v", i+1, got, want)
+		}
+	}
+}
+
 // TestKeyframesOfDataClips adds up: what is given and what is not decoded are all frames.
 func TestKeyframesOfDataClips(t *testing.T) {
 	for path, total := range map[string]uint64{
 		"videos/people/one-by-one-person-detection.mp4": 1394, "videos/vehicles/car-detection.mp4": 377, "videos/faces/asl/again.mkv": 77,
+		"videos/street/MOT17-13-SDP-raw.h265": 750,
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
@@ -67,8 +87,8 @@ func TestKeyframesOfDataClips(t *testing.T) {
 					t.Errorf("a frame at %v s, where the whole clip has none", f.PTS.Seconds())
 				}
 			})
-			if s := st.Stats(); err != nil || len(frames) == 0 || uint64(len(frames))+s.Skipped != total {
-				t.Errorf("%d frames and %d not decoded of %d (%v)", len(frames), s.Skipped, total, err)
+			if s := st.Stats(); err != nil || len(frames) == 0 || uint64(len(frames))+s.Skipped != total || s.InArena != uint64(len(frames)) {
+				t.Errorf("%d frames, %d of them in the arena, and %d not decoded of %d (%v)", len(frames), s.InArena, s.Skipped, total, err)
 			}
 		})
 	}
