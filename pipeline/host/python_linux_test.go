@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/sdk/manifest"
 	"github.com/capstan-video/capstan/sdk/wire/shm"
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
@@ -525,6 +527,52 @@ func TestPythonLaunchRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the Python SDK writes as a manifest is what Go writes of the same declaration, and that of
+// the examples is the one that stands beside them.
+func TestPythonManifests(t *testing.T) {
+	t.Parallel()
+	env := pythonEnvironment(t)
+	py, err := findPython(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string][]byte{}
+	if texts["everything"], err = os.ReadFile("../../sdk/python/tests/everything.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	programs, err := filepath.Glob("../../examples/python-*/main.py")
+	if err != nil || len(programs) < 3 {
+		t.Fatalf("%d examples: %v", len(programs), err)
+	}
+	for _, program := range programs {
+		cmd := exec.Command(py.path, program, "manifest")
+		cmd.Env = env
+		out, err := cmd.Output()
+		if e, ok := errors.AsType[*exec.ExitError](err); ok && strings.Contains(string(e.Stderr), "'cv2'") {
+			t.Logf("SKIPPED %s: there is no cv2 (apt install python3-opencv)", program)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", program, err)
+		}
+		beside, err := os.ReadFile(filepath.Join(filepath.Dir(program), manifest.FileName))
+		if err != nil || string(beside) != string(out) {
+			t.Errorf("%s: the manifest beside it is another: %v; make it anew: python3 main.py manifest capsule.yaml", program, err)
+		}
+		texts[program] = out
+	}
+	for name, text := range texts {
+		d, err := manifest.Decode(name, text)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if again, err := manifest.Encode(d); err != nil || string(again) != string(text) {
+			t.Errorf("%s: Go writes %s (%v), Python %s", name, again, err, text)
+		}
 	}
 }
 

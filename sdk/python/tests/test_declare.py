@@ -1,5 +1,6 @@
 import datetime
 import io
+import os
 
 import pytest
 
@@ -108,72 +109,9 @@ def test_parameters_that_cannot_be_given():
         declared(Code)
 
 
-GOLDEN = f"""name: encoder_all
-version: "2.0-rc 1"
-api: "1.0" # of the capsule contract
-description: "Says: everything \\"at once\\", ünïcode & <tags>."
-input:
-  size: single # one node at a time
-  detections: [face, "${{classes}}"]
-  attributes:
-    mood: [happy, "no"]
-    two words: [a b]
-  tracked: true
-  extra_data: [confidence]
-output:
-  size: single # one node at a time
-  detections: [face, "${{classes}}"]
-  encoded: true
-options:
-  recognition_threshold:
-    type: float
-    default: 0.8
-    min: 0
-    max: 2.5
-    description: "Largest distance at which two faces are one person's."
-  classes:
-    type: list
-    default: [person, "on"]
-  key:
-    type: secret
-    default: ""
-  mode:
-    type: enum
-    default: fast
-    choices: [fast, exact]
-  on_top:
-    type: bool
-    default: true
-  window:
-    type: duration
-    default: 1m30s
-    min: 250ms
-    max: 2h
-  word:
-    type: str
-    default: "1"
-formats: [RGB, GRAY8] # accepted pixels, best first
-picture: {{width: 112, height: 96, filter: linear}}
-stateful: true # frames of a stream come one at a time, in order
-on_demand: true # not used unless it is named
-every_n: 3
-gate: {{class: motion, hold: 2s, at_least: 10s}} # runs only while others report the class
-deadline: 1.5s # for one frame
-metric: cosine
-models: # needed beside the capsule: capstan models pull
-  - file: x.onnx
-    url: "https://example.com/x.onnx"
-    sha256: "{SHA}"
-    licence: MIT
-needs: # of the machine; all else is refused where the system can
-  network: ["api.example.com:443"]
-  files: ["/srv/maps", "${{word}}", {{path: "/srv/out", mode: rw}}]
-  devices: ["/dev/nvidia*"]
-  memory: 1536MiB
-  cpu: 1.5
-  processes: 4
-entry: bin/main.py
-"""
+# What pipeline/host's tests hold against Go's own writer.
+with open(os.path.join(os.path.dirname(__file__), "everything.yaml"), encoding="utf-8") as f:
+    GOLDEN = f.read()
 
 
 def everything():
