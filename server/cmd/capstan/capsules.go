@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/host"
+	"github.com/capstan-video/capstan/sdk/onnx/files"
 	"github.com/capstan-video/capstan/sdk/pack"
 	"golang.org/x/term"
 )
@@ -26,8 +28,21 @@ func specOf(e catalog.Entry, options map[string]any) (host.Spec, error) {
 	s := host.Spec{Declaration: e.Declaration, Path: e.Program(), Options: options}
 	if e.Package != nil {
 		s.SHA256, s.Renew = e.Package.SHA256, e.Renew
+		s.Env = modelsOf(e)
 	}
 	return s, nil
+}
+
+// modelsOf has a capsule look for models in its own package first, wherever its program lies.
+func modelsOf(e catalog.Entry) []string {
+	dir := filepath.Join(e.Dir, "models")
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil
+	}
+	if others := os.Getenv(files.ModelsEnv); others != "" {
+		dir += string(os.PathListSeparator) + others
+	}
+	return []string{files.ModelsEnv + "=" + dir}
 }
 
 // keyOrAsk asks on the terminal for a passphrase that key does not give.
