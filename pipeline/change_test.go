@@ -650,3 +650,62 @@ func TestOptionsTakenBack(t *testing.T) {
 		})
 	}
 }
+
+// TestSessionsComeWhileCapsulesChange opens, plays and closes sessions while capsules are
+// replaced and get other options: no session misses a mark, no stream stays open.
+func TestSessionsComeWhileCapsulesChange(t *testing.T) {
+	t.Parallel()
+	withOption := pvb
+	withOption.Options = []core.Option{{Name: "size", Type: core.IntOption, Default: int64(4)}}
+	first := versioned(withOption, "0")
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 50}), first)
+	ctx, stop := context.WithCancel(t.Context())
+	var changing sync.WaitGroup
+	all := []*pipelinetest.Capsule{first}
+	changing.Go(func() {
+		for i := 1; ctx.Err() == nil; i++ {
+			next := versioned(withOption, fmt.Sprint(i))
+			all = append(all, next)
+			for _, c := range []pipeline.Change{
+				{Put: []pipeline.Capsule{next}}, {Options: map[string]map[string]any{"detector_pvb": {"size": i}}},
+			} {
+				if _, err := e.Change(context.Background(), c); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	var playing sync.WaitGroup
+	for g := range 3 {
+		playing.Go(func() {
+			for range 10 {
+				s, err := e.Open(context.Background(), pipeline.Job{Source: pipeline.Source{Stream: core.StreamID(fmt.Sprint("s", g))}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n := 0
+				for r, err := s.Next(ctx); err == nil; r, err = s.Next(ctx) {
+					if n++; len(r.Nodes) != 1 {
+						t.Errorf("frame %d has %d nodes", r.Frame.Seq, len(r.Nodes))
+					}
+					r.Release()
+				}
+				if err := s.Close(); err != nil || n != 50 {
+					t.Errorf("%d results, %v", n, err)
+				}
+			}
+		})
+	}
+	playing.Wait()
+	stop()
+	changing.Wait()
+	for _, c := range all {
+		if n := c.OpenStreams(); n != 0 {
+			t.Errorf("version %s has %d streams open", c.Decl.Version, n)
+		}
+	}
+	if len(all) < 3 {
+		t.Errorf("only %d versions", len(all))
+	}
+}

@@ -51,8 +51,8 @@ func (w Wanted) version() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// each visits the files that belong to a capsule, by path. Hidden ones, what editors leave and
-// Python's caches do not. Links count as what they lead to.
+// each visits the files that belong to a capsule, by path, and links to folders. Hidden ones,
+// what editors leave and Python's caches do not belong to it. Links to files count as files.
 func (w Wanted) each(visit func(rel string, info fs.FileInfo) error) error {
 	if w.Dir == "" {
 		info, err := os.Stat(w.Spec.Path)
@@ -61,12 +61,16 @@ func (w Wanted) each(visit func(rel string, info fs.FileInfo) error) error {
 		}
 		return visit(filepath.Base(w.Spec.Path), info)
 	}
+	dir, err := filepath.EvalSymlinks(w.Dir)
+	if err != nil {
+		return err
+	}
 	n := 0
-	return filepath.WalkDir(w.Dir, func(path string, d fs.DirEntry, err error) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if path != w.Dir && ignored(d.Name()) {
+		if path != dir && ignored(d.Name()) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -76,13 +80,13 @@ func (w Wanted) each(visit func(rel string, info fs.FileInfo) error) error {
 			return nil
 		}
 		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() {
-			return nil // a link to nowhere or to a folder, a socket
+		if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+			return nil // a link to nowhere, a socket
 		}
 		if n++; n > maxFiles {
 			return core.Faultf(core.Invalid, "watch capsule", w.Dir, "it has more than %d files", maxFiles)
 		}
-		rel, err := filepath.Rel(w.Dir, path)
+		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
@@ -140,6 +144,9 @@ func copyFile(to, from string, info fs.FileInfo) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return core.Faultf(core.Exhausted, "copy capsule", from, "%w", err)
 	}
+	if info.IsDir() {
+		return linkFolder(to, from)
+	}
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -166,6 +173,18 @@ func copyFile(to, from string, info fs.FileInfo) error {
 		return core.Faultf(core.Exhausted, "copy capsule", from, "%w", err)
 	}
 	return nil
+}
+
+// linkFolder makes a link to where another one leads.
+func linkFolder(to, from string) error {
+	real, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return err
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return err
+	}
+	return os.Symlink(real, to)
 }
 
 // optionsKey stands for a set of options.

@@ -207,6 +207,15 @@ func (s *stand) update() Report {
 	return r
 }
 
+// copies counts the capsules that are copied.
+func (s *stand) copies() int {
+	list, err := filepath.Glob(filepath.Join(s.keeper.scratch, "*_*"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(list)
+}
+
 func (s *stand) open() *pipeline.Session {
 	s.t.Helper()
 	session, err := s.engine.Open(s.t.Context(), pipeline.Job{Source: pipeline.Source{Stream: "s"}})
@@ -289,8 +298,8 @@ func TestReplaceFiveTimes(t *testing.T) {
 			t.Fatalf("version %d: %+v", v, r)
 		}
 		boundaries = append(boundaries, r.Streams[0].Before)
-		if copies, _ := os.ReadDir(s.keeper.scratch); len(copies) != 1 {
-			t.Errorf("%d copies are kept, want one", len(copies))
+		if n := s.copies(); n != 1 {
+			t.Errorf("%d copies are kept, want one", n)
 		}
 	}
 	marks = append(marks, s.next(session, frames)...)
@@ -374,8 +383,8 @@ func TestRefused(t *testing.T) {
 			if m := s.next(session, 15); m[14].version != "1" || m[14].seen != 20 {
 				t.Errorf("frame 20: %+v", m[14])
 			}
-			if copies, _ := os.ReadDir(s.keeper.scratch); len(copies) != 1 {
-				t.Errorf("%d copies are kept, want one", len(copies))
+			if n := s.copies(); n != 1 {
+				t.Errorf("%d copies are kept, want one", n)
 			}
 			install(t, folder, version{Version: "3"}, false)
 			if r := s.update(); !slices.Equal(r.Replaced, []string{"detector_marker"}) {
@@ -437,8 +446,8 @@ func TestComeAndGo(t *testing.T) {
 	if r = s.update(); !slices.Equal(r.Removed, []string{"detector_last"}) {
 		t.Fatalf("%+v", r)
 	}
-	if copies, _ := os.ReadDir(s.keeper.scratch); len(copies) != 0 {
-		t.Errorf("%d copies are kept", len(copies))
+	if n := s.copies(); n != 0 {
+		t.Errorf("%d copies are kept", n)
 	}
 	if r = s.update(); !r.Empty() || len(r.Refused) != 0 {
 		t.Errorf("nothing happened, and it says %+v", r)
@@ -554,6 +563,78 @@ func TestHalfWritten(t *testing.T) {
 	}
 	if m := s.next(session, 60); len(m) != 60 || m[59].version != "2" {
 		t.Errorf("%d frames", len(m))
+	}
+}
+
+// TestLinkedFolder has a capsule whose folder is a link, with a link to a folder in it; what is
+// written where they lead to is followed.
+func TestLinkedFolder(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, 10_000, host.Config{})
+	far, models := t.TempDir(), t.TempDir()
+	install(t, far, version{Version: "1"}, false)
+	if err := errors.Join(os.Symlink(far, filepath.Join(s.dir, "marker")), os.Symlink(models, filepath.Join(far, "models"))); err != nil {
+		t.Fatal(err)
+	}
+	replaced := make(chan Report, 10)
+	s.keeper.cfg.Seen = func(r Report, err error) {
+		if len(r.Replaced) > 0 {
+			replaced <- r
+		}
+	}
+	s.start()
+	inside, err := filepath.Glob(filepath.Join(s.keeper.scratch, "*", "models"))
+	if err != nil || len(inside) != 1 {
+		t.Fatalf("the copy has no link to the models: %v, %v", inside, err)
+	}
+	if to, err := os.Readlink(inside[0]); err != nil || to != models {
+		t.Errorf("the copy's link leads to %q, %v", to, err)
+	}
+	session := s.open()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.keeper.Watch(ctx, s.dir) }()
+	install(t, far, version{Version: "2"}, false)
+	select {
+	case <-replaced:
+	case <-time.After(20 * time.Second):
+		t.Error("it is not replaced")
+	}
+	stop()
+	if err := errors.Join(<-done, session.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestScratch removes the folders of keepers that are gone, and of no others.
+func TestScratch(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	gone, lock, err := newScratch(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(gone, "copy"), nil, 0o600), lock.Close()); err != nil {
+		t.Fatal(err)
+	}
+	strange := filepath.Join(parent, scratchName+"strange")
+	if err := os.Mkdir(strange, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var live []string
+	for range 3 {
+		dir, lock, err := newScratch(parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Close()
+		live = append(live, dir)
+	}
+	got, err := filepath.Glob(filepath.Join(parent, "*"))
+	want := append(live, strange)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("there are %v, want %v", got, want)
 	}
 }
 

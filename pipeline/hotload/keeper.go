@@ -5,6 +5,7 @@ package hotload
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -76,6 +77,7 @@ type Report struct {
 type Keeper struct {
 	cfg     Config
 	scratch string
+	lock    *os.File // held while scratch is ours
 
 	copies  atomic.Uint64
 	running map[string]*kept
@@ -100,15 +102,18 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Quiet <= 0 {
 		cfg.Quiet = 300 * time.Millisecond
 	}
-	dir, err := os.MkdirTemp("", "capstan-watch-")
+	dir, lock, err := newScratch(os.TempDir())
 	if err != nil {
 		return nil, core.Faultf(core.Exhausted, "watch capsules", "", "no folder for copies of programs: %w", err)
 	}
-	return &Keeper{cfg: cfg, scratch: dir, running: map[string]*kept{}, tried: map[string]string{}, said: map[string]string{}}, nil
+	return &Keeper{cfg: cfg, scratch: dir, lock: lock, running: map[string]*kept{}, tried: map[string]string{}, said: map[string]string{}}, nil
 }
 
 // Close removes the copies of programs. The capsules are closed by their host.
-func (k *Keeper) Close() error { return os.RemoveAll(k.scratch) }
+func (k *Keeper) Close() error {
+	_ = k.lock.Close()
+	return os.RemoveAll(k.scratch)
+}
 
 // Start launches what is wanted and has a place in the plan, and adds it to the engine. Here
 // anything that cannot be read, launched or planned is a fault.
@@ -271,8 +276,12 @@ func (r *round) blocked(list []Wanted) (map[string]bool, error) {
 func (r *round) compare(name string, w Wanted) {
 	k := r.keeper
 	version, err := w.version()
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		r.report.Waiting = append(r.report.Waiting, name)
+		return
+	case err != nil:
+		r.report.Refused[name] = err
 		return
 	}
 	now := k.running[name]

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -139,23 +139,38 @@ func (w *watcher) add(path string) error {
 	if err := w.notify.Add(filepath.Dir(path)); err != nil {
 		return watchFault(filepath.Dir(path), err)
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
-		w.roots = append(w.roots, real)
-		path = real
-	}
-	return w.descend(path)
+	return w.follow(path)
 }
 
-// descend watches path, if it is a folder, and all folders below it.
+// follow watches where path leads to, once.
+func (w *watcher) follow(path string) error {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil // it leads nowhere yet
+	}
+	if real != path {
+		if slices.Contains(w.roots, real) {
+			return nil
+		}
+		w.roots = append(w.roots, real)
+	}
+	return w.descend(real)
+}
+
+// descend watches path, if it is a folder, and all folders below it, by links too.
 func (w *watcher) descend(path string) error {
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone again
 		}
-		if err != nil || !d.IsDir() {
+		switch {
+		case err != nil:
 			return nil // what cannot be read is said by whoever reads it
-		}
-		if ignored(d.Name()) {
+		case d.Type()&fs.ModeSymlink != 0 && !ignored(d.Name()):
+			return w.follow(path)
+		case !d.IsDir():
+			return nil
+		case ignored(d.Name()):
 			return fs.SkipDir
 		}
 		if len(w.notify.WatchList()) > maxFolders {
@@ -183,10 +198,8 @@ func (w *watcher) pump(kick chan<- struct{}) error {
 				continue
 			}
 			if e.Has(fsnotify.Create) {
-				if info, err := os.Stat(e.Name); err == nil && info.IsDir() {
-					if err := w.descend(e.Name); err != nil {
-						return err
-					}
+				if err := w.follow(e.Name); err != nil {
+					return err
 				}
 			}
 			again(kick)

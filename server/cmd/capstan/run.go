@@ -143,15 +143,15 @@ func runSource(ctx context.Context, source string, f runFlags) error {
 	if err := f.effort.apply(&job, namesOf(chosen)); err != nil {
 		return err
 	}
+	r := &run{flags: f, source: source, log: log}
+	defer r.close()
 	h := host.New(host.Config{Log: log, Copy: f.copying, Unsafe: f.unsafe})
 	defer h.Close()
 	engine := pipeline.New(media, log)
 	defer engine.Close()
-	r := &run{flags: f, source: source, log: log}
 	if err := r.launch(ctx, h, engine, chosen); err != nil {
 		return interruptedOr(ctx, err)
 	}
-	defer r.close()
 	if err := r.meet(ctx, engine); err != nil {
 		return interruptedOr(ctx, err)
 	}
@@ -177,7 +177,7 @@ func (r *run) launch(ctx context.Context, h *host.Host, e *pipeline.Engine, list
 	return launch(ctx, h, e, list)
 }
 
-// close removes what a keeper has copied; the copies may still run.
+// close removes what a keeper has copied. No process runs any more.
 func (r *run) close() {
 	if r.watched != nil {
 		_ = r.watched.keeper.Close()
