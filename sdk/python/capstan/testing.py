@@ -24,6 +24,7 @@ import numpy as np
 
 from ._call import FORMATS
 from ._command import find
+from ._golden import golden
 from ._log import null_log
 from ._runtime import Runtime
 from ._wire import capsule_pb2 as pb
@@ -31,7 +32,7 @@ from .declare import Description
 from .faults import CapsuleError
 from .frame import Layout, Node, Plane
 
-__all__ = ["Bench", "ContractError", "Result", "load", "pack"]
+__all__ = ["Bench", "ContractError", "Result", "golden", "load", "pack"]
 
 
 class ContractError(AssertionError):
