@@ -54,8 +54,8 @@ type Capsule interface {
 	OpenStream(ctx context.Context, id core.StreamID, values core.Values) error
 	CloseStream(ctx context.Context, id core.StreamID) error
 	// Process always returns: with the answer, or a *core.Fault of kind CapsuleExited,
-	// CapsuleDeadline, CapsuleGarbage, CapsuleFailed or Closed. When it returns, no process
-	// reads the call's View on its behalf any more.
+	// CapsuleDeadline, CapsuleGarbage, CapsuleLimit, CapsuleFailed or Closed. When it returns,
+	// no process reads the call's View on its behalf any more.
 	Process(ctx context.Context, c Call) (Answer, error)
 	// Ready waits until the capsule is running, after a restart for example. It returns a
 	// fault at once when the capsule will not come back.

@@ -127,7 +127,7 @@ func (w *walk) call(ctx context.Context, st *station, in []*core.Node, queued ti
 // lostFrame says whether a capsule took the frame down with it.
 func lostFrame(err error) bool {
 	switch core.KindOf(err) {
-	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage:
+	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage, core.CapsuleLimit:
 		return true
 	default:
 		return false

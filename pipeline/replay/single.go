@@ -169,7 +169,7 @@ func (o *single) call(ctx context.Context, f *bundle.Frame, was *bundle.Call) (R
 	switch core.KindOf(err) {
 	case core.Cancelled, core.Closed:
 		return res, err
-	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage:
+	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage, core.CapsuleLimit:
 		_ = o.capsule.Ready(ctx) // the next frame finds it again
 	}
 	res.Answer = diff.Answer{Returns: a.Returns, Err: err}

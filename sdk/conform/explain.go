@@ -24,7 +24,7 @@ func explain(err error) (what, mend string) {
 		mend = "It has to answer within its deadline on any frame: bound its work, or raise deadline in its manifest."
 	case kind == core.CapsuleGarbage:
 		mend = "It speaks the protocol wrongly; docs/reference/wire.md has it."
-	case kind == core.CapsuleStart || kind == core.CapsuleVersion:
+	case kind == core.CapsuleStart, kind == core.CapsuleVersion, kind == core.CapsuleLimit:
 		mend = "" // the fault has a hint of its own
 	default:
 		mend = "It has to answer frames like this one: with nothing, if there is nothing to say."

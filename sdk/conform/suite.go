@@ -25,7 +25,7 @@ type Suite struct {
 	Random   bool           // the capsule may give different results for the same frames
 
 	Limit  time.Duration // for one frame; 0: 60 s
-	Budget time.Duration // a case begins no further frame after so long; 0: 15 s
+	Budget time.Duration // a case begins no further frame after so long; 0: 5 s
 
 	Begin func(name, about string) // called before each case; may be nil
 	End   func(Result)             // called after it; may be nil
@@ -116,7 +116,7 @@ func (s Suite) begin(home Home) (*run, error) {
 		s.Limit = time.Minute
 	}
 	if s.Budget <= 0 {
-		s.Budget = 15 * time.Second
+		s.Budget = 5 * time.Second
 	}
 	values, err := home.Declaration.Complete(s.Options)
 	if err != nil {
@@ -418,7 +418,7 @@ func (s *stream) good(f *Frame, returns []core.Return, err error) bool {
 func (s *stream) recovers(err error) {
 	p, ok := s.subject.(Process)
 	switch core.KindOf(err) {
-	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage:
+	case core.CapsuleExited, core.CapsuleDeadline, core.CapsuleGarbage, core.CapsuleLimit:
 	default:
 		return
 	}
