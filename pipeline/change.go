@@ -386,9 +386,7 @@ func (ch *changing) say() {
 		r.Configured = append(r.Configured, name)
 	}
 	for _, t := range ch.turns {
-		for _, st := range t.changed {
-			r.Configured = append(r.Configured, st.name)
-		}
+		r.Configured = append(r.Configured, t.names...)
 		r.Streams = append(r.Streams, StreamChanged{Stream: t.session.job.Source.Stream, Before: t.before, Plan: t.diff, Late: t.late})
 	}
 	for _, list := range []*[]string{&r.Added, &r.Replaced, &r.Removed, &r.Configured} {

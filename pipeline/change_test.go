@@ -261,6 +261,15 @@ func TestChangeRefused(t *testing.T) {
 		{"unknown stream", func(*pipelinetest.Capsule) pipeline.Change {
 			return pipeline.Change{Streams: map[core.StreamID]map[string]map[string]any{"other": {"detector_pvb": {"size": 2}}}}
 		}, core.NotFound, "other"},
+		{"a value that the capsule does not bear", func(old *pipelinetest.Capsule) pipeline.Change {
+			old.OpenFunc = func(_ context.Context, id core.StreamID, v core.Values) error {
+				if id == pipeline.ProbeStream && v.Int("size") == 8 {
+					return errors.New("eight is too much")
+				}
+				return nil
+			}
+			return pipeline.Change{Options: map[string]map[string]any{"detector_pvb": {"size": 8}}}
+		}, core.Unknown, "eight is too much"},
 		{"unknown capsule of a stream", func(*pipelinetest.Capsule) pipeline.Change {
 			return pipeline.Change{Streams: map[core.StreamID]map[string]map[string]any{"stream": {"nobody": {"size": 2}}}}
 		}, core.NotFound, "nobody"},
@@ -707,5 +716,96 @@ func TestSessionsComeWhileCapsulesChange(t *testing.T) {
 	}
 	if len(all) < 3 {
 		t.Errorf("only %d versions", len(all))
+	}
+}
+
+// TestOptionsOfAHangingCapsule does not wait for ever: the change is refused and the stream
+// goes on.
+func TestOptionsOfAHangingCapsule(t *testing.T) {
+	t.Parallel()
+	inside, let := make(chan struct{}), make(chan struct{})
+	c := sized()
+	answer := c.ProcessFunc
+	c.ProcessFunc = func(ctx context.Context, call pipeline.Call) (pipeline.Answer, error) {
+		if call.Frame.Seq == 3 {
+			close(inside)
+			<-let
+		}
+		return answer(ctx, call)
+	}
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 40}), c)
+	s := open(t, e, pipeline.Job{})
+	<-inside
+	_, err := e.Change(t.Context(), pipeline.Change{Options: map[string]map[string]any{"detector_any": {"size": 6}}, Drain: 30 * time.Millisecond})
+	if core.KindOf(err) != core.CapsuleDeadline || c.Values().Int("size") != 4 || c.StreamValues("stream").Int("size") != 4 {
+		t.Errorf("%v; values %v, of the stream %v", err, c.Values(), c.StreamValues("stream"))
+	}
+	close(let)
+	if n := len(play(t, s)); n != 40 {
+		t.Errorf("%d results", n)
+	}
+}
+
+// TestStreamWithOptionsOfItsOwn refuses a version that has no such option any more.
+func TestStreamWithOptionsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	c := sized()
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 40}), c)
+	s := open(t, e, pipeline.Job{Options: map[string]map[string]any{"detector_any": {"size": 6}}})
+	next := detecting(declare("detector_any", core.Description{}, core.Description{Size: core.SizeAll, Detections: []string{"face"}}), node("face"))
+	_, err := e.Change(t.Context(), pipeline.Change{Put: []pipeline.Capsule{next}})
+	if core.KindOf(err) != core.Invalid || !strings.Contains(err.Error(), "stream stream") || !strings.Contains(err.Error(), `"size"`) {
+		t.Errorf("%v", err)
+	}
+	both := pipeline.Change{Put: []pipeline.Capsule{next}, Streams: map[core.StreamID]map[string]map[string]any{"stream": {"detector_any": {}}}}
+	if done := change(t, e, both); !slices.Equal(done.Replaced, []string{"detector_any"}) {
+		t.Errorf("%+v", done)
+	}
+	if n := len(play(t, s)); n != 40 || next.OpenStreams() != 0 && s.Close() != nil {
+		t.Errorf("%d results", n)
+	}
+}
+
+// TestCapsuleBreaksInTheMiddleOfAChange has a capsule given up while another is being put in:
+// the change does not bring it back.
+func TestCapsuleBreaksInTheMiddleOfAChange(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	bad := versioned(pvb, "1")
+	answer := bad.ProcessFunc
+	bad.ProcessFunc = func(ctx context.Context, c pipeline.Call) (pipeline.Answer, error) {
+		if broken.Load() {
+			return pipeline.Answer{}, core.Faultf(core.CapsuleExited, "call", "detector_pvb", "broken")
+		}
+		return answer(ctx, c)
+	}
+	bad.ReadyFunc = func(context.Context) error { return errors.New("it will not come back") }
+	bad.StatsFunc = func() pipeline.CapsuleStats {
+		return pipeline.CapsuleStats{State: map[bool]string{false: pipeline.CapsuleRunning, true: pipeline.CapsuleBroken}[broken.Load()]}
+	}
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 200}), bad)
+	s := open(t, e, pipeline.Job{})
+	face := detecting(speedless, node("face"))
+	face.OpenFunc = func(_ context.Context, id core.StreamID, _ core.Values) error {
+		if id == pipeline.ProbeStream {
+			return nil
+		}
+		broken.Store(true)
+		for s.Plan().Capsules() > 0 {
+			r, err := s.Next(context.Background())
+			if err != nil {
+				return err
+			}
+			r.Release()
+		}
+		return nil
+	}
+	change(t, e, pipeline.Change{Put: []pipeline.Capsule{face}})
+	if p := s.Plan(); p.Capsules() != 1 || p.Stage("detector_face") != 0 {
+		t.Errorf("the plan: %v", p.Stages)
+	}
+	results := play(t, s)
+	if last := results[len(results)-1]; len(last.Nodes) != 1 || last.Nodes[0].Class != "face" {
+		t.Errorf("the last frame has %v", last.Nodes)
 	}
 }

@@ -53,9 +53,14 @@ func New(media Media, log hclog.Logger) *Engine {
 	return &Engine{media: media, log: log, capsules: map[string]Capsule{}, sessions: map[*Session]bool{}, turn: make(chan struct{}, 1)}
 }
 
-// Add makes a running capsule known to sessions that open later. The engine does not close it.
+// Add makes a running capsule known to sessions that open later; Change is for those that are
+// open. It waits for a change that is under way. The engine does not close the capsule.
 func (e *Engine) Add(c Capsule) error {
 	name := c.Declaration().Name
+	if err := e.take(context.Background()); err != nil {
+		return err
+	}
+	defer e.give()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, ok := e.capsules[name]; ok {

@@ -21,6 +21,7 @@ type sessionTurn struct {
 
 	fresh   []*station // in the plan, and its capsule does not know the stream
 	changed []*station // its capsule knows the stream, with other values
+	names   []string   // capsules with other values, whether they know the stream or not
 
 	calm   <-chan struct{} // nil: the session is not held
 	before uint64          // frames begun before the change
@@ -71,6 +72,9 @@ func (s *Session) prepareLocked(ch *changing) (*sessionTurn, error) {
 			return nil, err
 		}
 		t.stations[name] = s.successorLocked(st)
+		if now := s.stations[name]; now != nil && now.capsule == c && now != t.stations[name] {
+			t.names = append(t.names, name)
+		}
 		if last := s.seen[name]; slices.Contains(s.known, c) && last != nil && !reflect.DeepEqual(last.values, st.values) {
 			t.changed = append(t.changed, st)
 		}
