@@ -2,40 +2,33 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"testing"
 
+	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/cliptest"
 	"github.com/capstan-video/capstan/sdk/onnx/onnxtest"
 	"github.com/capstan-video/capstan/sdk/sdktest"
 )
 
 func TestPosesAreThoseOfTheReference(t *testing.T) {
-	onnxtest.Models(t)
-	var ref map[string]struct {
-		Pose [3]float64 `json:"yaw_pitch_roll_fsanet_mean_of_two"`
-	}
-	onnxtest.Reference(t, "face_attributes", &ref)
-	faces := onnxtest.ReferenceFaces(t)
-	p := onnxtest.Open(t, capsule, nil)
-	for name, want := range ref {
-		m := cliptest.Picture(t, cliptest.Data(t, "images", "faces", name))
-		f := onnxtest.Frame(t, capsule, m, faces[name][0])
-		if err := p.Process(t.Context(), f); err != nil {
-			t.Fatal(err)
+	onnxtest.ReferenceAttributes(t, capsule, func(t *testing.T, n *sdk.Node, reference json.RawMessage) {
+		var want struct {
+			Pose [3]float64 `json:"yaw_pitch_roll_fsanet_mean_of_two"`
 		}
-		raw, _ := f.Node().Extra("head_pose")
+		raw, _ := n.Extra("head_pose")
 		var got pose
-		if err := json.Unmarshal(raw, &got); err != nil {
+		if err := errors.Join(json.Unmarshal(reference, &want), json.Unmarshal(raw, &got)); err != nil {
 			t.Fatal(err)
 		}
-		direction, _ := f.Node().Attribute("head_direction")
-		t.Logf("%s: %+v %s, reference %v", name, got, direction, want.Pose)
+		direction, _ := n.Attribute("head_direction")
+		t.Logf("%+v %s, reference %v", got, direction, want.Pose)
 		far := math.Max(math.Abs(got.Yaw-want.Pose[0]), math.Max(math.Abs(got.Pitch-want.Pose[1]), math.Abs(got.Roll-want.Pose[2])))
 		if far > 0.8 || direction != "front" {
-			t.Errorf("%s: %+v, the reference has %v", name, got, want.Pose)
+			t.Errorf("%+v, the reference has %v", got, want.Pose)
 		}
-	}
+	})
 }
 
 func TestDirections(t *testing.T) {
@@ -56,13 +49,4 @@ func TestConformance(t *testing.T) {
 	sdktest.Run(t, capsule, cliptest.Picture(t, cliptest.Data(t, "images", "faces", "astronaut.png")))
 }
 
-func BenchmarkFace(b *testing.B) {
-	onnxtest.Models(b)
-	p := onnxtest.Open(b, capsule, nil)
-	f := onnxtest.Frame(b, capsule, cliptest.Picture(b, cliptest.Data(b, "images", "faces", "astronaut.png")), onnxtest.ReferenceFaces(b)["astronaut.png"][0])
-	for b.Loop() {
-		if err := p.Process(b.Context(), f); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkFace(b *testing.B) { onnxtest.BenchmarkFace(b, capsule) }

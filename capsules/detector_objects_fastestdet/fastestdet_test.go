@@ -1,7 +1,7 @@
 package main
 
 import (
-	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,34 +14,13 @@ import (
 
 func TestDetectionsAreThoseOfTheReference(t *testing.T) {
 	onnxtest.Models(t)
-	var ref struct {
-		Images map[string]map[string][]struct {
-			Label string
-			Score float64
-			Box   [4]float64 `json:"box_xyxy"`
-		}
-	}
-	onnxtest.Reference(t, "object_detectors", &ref)
 	p := onnxtest.Open(t, capsule, map[string]any{"threshold": 0.6})
-	for name, models := range ref.Images {
-		m := cliptest.Picture(t, cliptest.Data(t, "images", strings.TrimPrefix(name, "images/")))
-		got := onnxtest.Process(t, p, onnxtest.Frame(t, capsule, m))
-		if n := len(got) - len(models["FastestDet"]); n < 0 || n > 1 {
-			t.Errorf("%s: %d detections, the reference has %d", name, len(got), len(models["FastestDet"]))
-		}
-		for _, want := range models["FastestDet"] {
-			box := core.Box{X1: math.Max(want.Box[0], 0), Y1: math.Max(want.Box[1], 0), X2: want.Box[2], Y2: want.Box[3]}
-			n, overlap := onnxtest.Nearest(got, want.Label, box)
-			if n == nil {
-				t.Errorf("%s: no %s at %v", name, want.Label, want.Box)
-				continue
-			}
-			score, _ := n.Confidence()
-			t.Logf("%s: %s %.3f, reference %.3f, IoU %.3f", name, want.Label, score, want.Score, overlap)
-			if overlap < 0.85 || math.Abs(score-want.Score) > 0.05 {
-				t.Errorf("%s: %s of %.3f overlaps by %.3f; the reference has %.3f", name, want.Label, score, overlap, want.Score)
-			}
-		}
+	for path, want := range onnxtest.ReferenceObjects(t, "FastestDet") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			f := onnxtest.Frame(t, capsule, cliptest.Picture(t, path))
+			// The reference averages by exact areas (INTER_AREA).
+			onnxtest.HoldObjects(t, onnxtest.Process(t, p, f), want, f.Caps().Width, f.Caps().Height, 0.87, 0.03)
+		})
 	}
 }
 

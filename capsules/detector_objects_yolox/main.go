@@ -31,14 +31,9 @@ var capsule = sdk.Capsule{
 	Version:     "0.1.0",
 	Description: "Finds persons, vehicles and the other COCO classes with a YOLOX network.",
 	Gives:       sdk.Description{Size: sdk.All, Detections: []string{"${classes}"}, ExtraData: []string{"confidence"}},
-	Options: onnx.Options(
-		sdk.Float("threshold", 0.3, "Least confidence of an object: of there being one, times of its class.", sdk.Between(0.01, 1)),
-		sdk.Float("iou", 0.45, "Two finds of a class that overlap more than this are one object.", sdk.Between(0, 1)),
-		sdk.List("classes", detect.COCO, "Classes to find."),
-		sdk.List("names", []string{}, "Class names of a model of your own, in its order; empty: COCO's for 80 classes, person for one."),
+	Options: onnx.Options(detect.ObjectOptions(0.3,
 		sdk.Enum("network", "coco", []string{"coco", "person"}, "Which of the capsule's models: yolox_nano_416x416 for 80 classes, or light_person_detector_192 for persons alone, at a third of the time."),
-		sdk.Duration("interval", 0, "Least time between two frames that are looked at; those between have no nodes. 0: every frame.", sdk.Between(0, 3600)),
-	),
+	)...),
 	Formats:   []sdk.PixelFormat{sdk.BGR, sdk.RGB},
 	Picture:   sdk.PictureSize{MaxSide: 416, Filter: sdk.Linear},
 	OnDemand:  true,
@@ -61,9 +56,8 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &detector{model: m, threshold: s.Options.Float("threshold"), overlap: s.Options.Float("iou")}
-	d.interval = detect.IntervalOf(s.ID, s.Options.Duration("interval"))
-	if err := d.prepare(s.Options); err != nil {
+	d := &detector{model: m}
+	if err := d.prepare(s); err != nil {
 		_ = m.Close()
 		return nil, err
 	}
@@ -72,25 +66,19 @@ func open(_ context.Context, s sdk.Stream) (sdk.Processor, error) {
 
 // detector finds the objects of one stream's frames. It keeps nothing from frame to frame.
 type detector struct {
-	model              *onnx.Model
-	input              *detect.Input
-	names              []string
-	wanted             []bool
-	threshold, overlap float64
-	interval           *detect.Interval
+	model   *onnx.Model
+	input   *detect.Input
+	objects *detect.Objects
 }
 
 // prepare reads input size and classes off the model.
-func (d *detector) prepare(o sdk.Values) (err error) {
+func (d *detector) prepare(s sdk.Stream) (err error) {
 	shape := d.model.Input(0).Shape
 	if shape[2] < 32 || shape[3] < 32 {
 		return fmt.Errorf("%s: its input %v has no fixed size of at least 32x32 pixels; export the model with one", d.model.Path(), d.model.Input(0))
 	}
 	d.input = detect.NewInput(shape[3], shape[2], detect.Norm{BGR: true, Pad: 114, Linear: true})
-	if d.names, err = detect.Names(o.List("names"), d.model.Output(0).Shape[2]-5); err != nil {
-		return err
-	}
-	d.wanted, err = detect.Wanted(d.names, o.List("classes"))
+	d.objects, err = detect.NewObjects(s, d.model.Output(0).Shape[2]-5)
 	return err
 }
 
@@ -99,7 +87,7 @@ func (d *detector) Close() error { return d.model.Close() }
 
 // Process adds a node for each object.
 func (d *detector) Process(ctx context.Context, f *sdk.Frame) error {
-	if !d.interval.Due(f) {
+	if !d.objects.Due(f) {
 		return nil
 	}
 	warp, scale := detect.Letterbox(f.Width(), f.Height(), d.input.W, d.input.H)
@@ -107,15 +95,13 @@ func (d *detector) Process(ctx context.Context, f *sdk.Frame) error {
 	if err != nil {
 		return err
 	}
-	found, err := detect.YOLOX(out[0].Data().([]float32), d.input.W, d.input.H, len(d.names), d.threshold)
+	found, err := detect.YOLOX(out[0].Data().([]float32), d.input.W, d.input.H, d.objects.Classes(), d.objects.Threshold)
 	if err != nil {
 		return err
 	}
-	for _, o := range detect.Suppress(found, d.overlap) {
-		o.Scale(scale)
-		if box, ok := detect.Within(o.Box, f.Width(), f.Height()); ok && d.wanted[o.Class] {
-			f.Add(d.names[o.Class], box.Polygon()).SetConfidence(detect.Round(o.Score, 1e4))
-		}
+	for i := range found {
+		found[i].Scale(scale)
 	}
+	d.objects.Add(f, found)
 	return nil
 }

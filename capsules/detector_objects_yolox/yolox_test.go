@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,21 +9,9 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 	"github.com/capstan-video/capstan/sdk/cliptest"
-	"github.com/capstan-video/capstan/sdk/detect"
 	"github.com/capstan-video/capstan/sdk/onnx/onnxtest"
 	"github.com/capstan-video/capstan/sdk/sdktest"
 )
-
-// object is a detection of reference_outputs.json.
-type object struct {
-	Label string
-	Score float64
-	Box   [4]float64 `json:"box_xyxy"`
-}
-
-func (o object) box() core.Box {
-	return core.Box{X1: o.Box[0], Y1: o.Box[1], X2: o.Box[2], Y2: o.Box[3]}
-}
 
 // native gives the picture as it is, so that nothing but the capsule scales it.
 func native(t testing.TB, name string) *sdk.Frame {
@@ -34,36 +21,18 @@ func native(t testing.TB, name string) *sdk.Frame {
 
 func TestDetectionsAreThoseOfTheReference(t *testing.T) {
 	onnxtest.Models(t)
-	var ref struct {
-		Images map[string]map[string][]object
-	}
-	onnxtest.Reference(t, "object_detectors", &ref)
 	for _, c := range []struct {
 		network, model string
 		threshold      float64
 	}{{"coco", "yolox_nano_416x416", 0.4}, {"person", "light_person_detector_192", 0.3}} {
 		p := onnxtest.Open(t, capsule, map[string]any{"network": c.network, "threshold": c.threshold})
-		for name, models := range ref.Images {
-			f := native(t, name)
-			got := onnxtest.Process(t, p, f)
-			if n := len(got) - len(models[c.model]); n < 0 || n > 1 {
-				t.Errorf("%s, %s: %d detections, the reference has %d", c.network, name, len(got), len(models[c.model]))
-			}
-			for _, want := range models[c.model] {
-				box, _ := detect.Within(want.box(), f.Width(), f.Height())
-				n, overlap := onnxtest.Nearest(got, want.Label, box)
-				if n == nil {
-					t.Errorf("%s, %s: no %s at %v", c.network, name, want.Label, want.Box)
-					continue
-				}
-				score, _ := n.Confidence()
-				t.Logf("%s, %s: %s %.3f, reference %.3f, IoU %.3f", c.network, name, want.Label, score, want.Score, overlap)
+		for path, want := range onnxtest.ReferenceObjects(t, c.model) {
+			t.Run(c.network+"/"+filepath.Base(path), func(t *testing.T) {
+				f := cliptest.Still(t, cliptest.Picture(t, path), core.BGR)
 				// The reference rounds the shrunk picture to whole rows, and reads JPEG by another library:
 				// where two cells are nearly as sure of a person it has the other one.
-				if overlap < 0.9 || math.Abs(score-want.Score) > 0.022 {
-					t.Errorf("%s, %s: %s of %.3f overlaps by %.3f; the reference has %.3f", c.network, name, want.Label, score, overlap, want.Score)
-				}
-			}
+				onnxtest.HoldObjects(t, onnxtest.Process(t, p, f), want, f.Width(), f.Height(), 0.9, 0.022)
+			})
 		}
 	}
 }

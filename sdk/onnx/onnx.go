@@ -190,7 +190,7 @@ func load(path string, cfg Config) (*shared, error) {
 		}
 	}
 	cfg.Log.Info("model loaded", "file", path, "provider", provider, "asked", cfg.Provider, "threads", cfg.Threads,
-		"batches", len(s.batchers) > 0, "library", library, "took", time.Since(started).Round(time.Millisecond))
+		"batches", len(s.batchers) > 0, "library", library, "took", time.Since(started).Round(time.Millisecond).String())
 	return s, nil
 }
 

@@ -1,9 +1,12 @@
 package onnxtest
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/sdk"
+	"github.com/capstan-video/capstan/sdk/cliptest"
 	"github.com/capstan-video/capstan/sdk/detect"
 )
 
@@ -37,4 +40,41 @@ func ReferenceFaces(t testing.TB) map[string][]*core.Node {
 		}
 	}
 	return faces
+}
+
+// ReferenceAttributes has the capsule look at the surest face of each photo that
+// reference_outputs.json has attributes of, and calls check with the node and those attributes.
+func ReferenceAttributes(t *testing.T, c sdk.Capsule, check func(t *testing.T, n *sdk.Node, reference json.RawMessage)) {
+	t.Helper()
+	Models(t)
+	var photos map[string]json.RawMessage
+	Reference(t, "face_attributes", &photos)
+	p := Open(t, c, nil)
+	for name, reference := range photos {
+		t.Run(name, func(t *testing.T) {
+			f := photoOf(t, c, name)
+			if err := p.Process(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+			check(t, f.Node(), reference)
+		})
+	}
+}
+
+// photoOf gives a photo of the test data with its surest face.
+func photoOf(t testing.TB, c sdk.Capsule, name string) *sdk.Frame {
+	t.Helper()
+	return Frame(t, c, cliptest.Picture(t, cliptest.Data(t, "images", "faces", name)), ReferenceFaces(t)[name][0])
+}
+
+// BenchmarkFace measures a capsule on one face.
+func BenchmarkFace(b *testing.B, c sdk.Capsule) {
+	b.Helper()
+	Models(b)
+	p, f := Open(b, c, nil), photoOf(b, c, "astronaut.png")
+	for b.Loop() {
+		if err := p.Process(b.Context(), f); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
