@@ -44,7 +44,7 @@ test: setup ## run every test, with the race detector; capsules on whole clips w
 	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
 	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
-	  /usr/bin/python3 -m pytest -q -p no:cacheprovider sdk/python examples; \
+	  /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider sdk/python examples; \
 	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi
 	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v /capsules/)
 	go test -race -shuffle=on -timeout 15m -run Conformance ./capsules/...
