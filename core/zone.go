@@ -12,7 +12,7 @@ const ScreenZone = "Screen"
 // or more the corners of a simple polygon; none are the whole frame.
 type Zone struct {
 	ID     ZoneID
-	Stream StreamID
+	Stream StreamNumber
 	Name   string
 	Coords Polygon // pixels of the frame
 }
@@ -65,7 +65,7 @@ type (
 type Alarm struct {
 	ID     AlarmID
 	Zone   ZoneID
-	Stream StreamID
+	Stream StreamNumber
 	Name   string
 	Hours  *ActiveHours // nil: always
 	Counts []CountCondition
@@ -171,8 +171,9 @@ type Alert struct {
 	ID       AlertID
 	Alarm    AlarmID
 	Zone     ZoneID
-	Stream   StreamID
+	Stream   StreamNumber
 	Start    time.Time
 	End      time.Time // zero: it is on
 	Verified *bool     // nil: nobody has looked at it
+	Frame    BlobID    // the picture saved when it began; 0: none
 }

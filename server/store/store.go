@@ -1,0 +1,160 @@
+// Package store keeps what a server has to remember, behind one interface; sqlstore is the real
+// one, on SQLite and PostgreSQL, and storetest the conformance run for any.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/core/zones"
+)
+
+// Store opens transactions. Every method of it and of Tx fails with a *core.Fault: NotFound for an
+// ID that is not there, Exists for a name or source that is taken, Cancelled when ctx ends,
+// Internal when the database fails. It is safe for use by several goroutines.
+type Store interface {
+	// View runs f in a transaction that only reads.
+	View(ctx context.Context, f func(Tx) error) error
+	// Update runs f in a transaction that is kept when f returns nil, and else leaves nothing
+	// behind. f may run more than once, when the database asks for it.
+	Update(ctx context.Context, f func(Tx) error) error
+	// Close waits for transactions that run. It is safe to call twice.
+	Close() error
+}
+
+// Page is a part of a list. Limit 0 is everything from Offset on.
+type Page struct{ Limit, Offset int }
+
+// AlertFilter chooses alerts; zero fields choose all.
+type AlertFilter struct {
+	Stream       core.StreamNumber
+	Zone         core.ZoneID
+	Alarm        core.AlarmID
+	Verification []Verification // any of these; none: all
+	Open         bool           // only those without an end
+	Page         Page
+}
+
+// Verification is what somebody has found an alert to be.
+type Verification string
+
+// The verifications.
+const (
+	Unverified    Verification = "unverified"
+	VerifiedTrue  Verification = "true"
+	VerifiedFalse Verification = "false"
+)
+
+// IdentityFilter chooses identities; zero fields choose all.
+type IdentityFilter struct {
+	UniqueName string
+	EncodedFor string // a class
+	Search     string // a part of unique name, nickname or metadata, whatever the case
+	SortBy     string // id, unique_name or nickname; empty: id
+	Descending bool
+	Page       Page
+}
+
+// VectorFilter chooses vectors; zero fields choose all.
+type VectorFilter struct {
+	Identity int64
+	Class    string
+}
+
+// Session is a signed-in user.
+type Session struct {
+	Token   string // hashed by the caller
+	User    core.UserID
+	Expires time.Time
+}
+
+// Event is something to be told outside, written in the transaction of what happened.
+type Event struct {
+	ID       int64 // in order, from 1
+	Stream   core.StreamNumber
+	Kind     string // "alert.began", "alert.ended"…
+	At       time.Time
+	Payload  []byte // JSON
+	Attempts int
+	Next     time.Time // when to try again
+	Dead     bool      // given up
+	Error    string    // of the last attempt
+}
+
+// Tx is one transaction. Save methods create what has ID 0 and give the ID, and change what has
+// one (NotFound if it is not there). Lists are in the order of IDs unless said otherwise, and are
+// never nil. Deleting takes what hangs on it along: premises their streams; a stream its zones,
+// alarms, alerts, settings; a zone its alarms; an alarm its alerts; an identity its vectors.
+type Tx interface {
+	Streams(premises core.PremisesID) ([]core.StreamConfig, error) // 0: all
+	Stream(core.StreamNumber) (core.StreamConfig, error)
+	SaveStream(core.StreamConfig) (core.StreamNumber, error) // Exists: another one has the same connection
+	DeleteStream(core.StreamNumber) error
+
+	Premises() ([]core.Premises, error)
+	OnePremises(core.PremisesID) (core.Premises, error)
+	SavePremises(core.Premises) (core.PremisesID, error)
+	DeletePremises(core.PremisesID) error
+
+	Zones(core.StreamNumber) ([]core.Zone, error) // 0: all
+	Zone(core.ZoneID) (core.Zone, error)
+	SaveZone(core.Zone) (core.ZoneID, error) // Exists: the stream has another one of this name
+	DeleteZone(core.ZoneID) error
+	Totals(core.StreamNumber) (map[core.ZoneID]zones.Totals, error)
+	SaveTotals(map[core.ZoneID]zones.Totals) error // of zones that are gone: left out
+
+	Alarms(core.StreamNumber, core.ZoneID) ([]core.Alarm, error) // 0: any
+	Alarm(core.AlarmID) (core.Alarm, error)
+	SaveAlarm(core.Alarm) (core.Alarm, error) // with the IDs of its conditions; conditions left out are deleted
+	DeleteAlarm(core.AlarmID) error
+
+	// Alerts gives the newest first, and how many there are without the page.
+	Alerts(AlertFilter) ([]core.Alert, int, error)
+	Alert(core.AlertID) (core.Alert, error)
+	SaveAlert(core.Alert) (core.AlertID, error)
+
+	Blob(core.BlobID) (core.Blob, error)
+	Blobs(Page) ([]core.Blob, error)
+	SaveBlob(core.Blob) (core.BlobID, error)
+	DeleteBlob(core.BlobID) error
+
+	// Identities gives also how many there are without the page.
+	Identities(IdentityFilter) ([]core.Identity, int, error)
+	Identity(int64) (core.Identity, error)
+	SaveIdentity(core.Identity) (int64, error) // Exists: the unique name is taken
+	DeleteIdentity(int64) error
+
+	Vectors(VectorFilter) ([]core.Vector, error)
+	Vector(core.VectorID) (core.Vector, error)
+	SaveVector(core.Vector) (core.VectorID, error)
+	DeleteVectors(VectorFilter) (int, error)
+	DeleteVector(core.VectorID) error
+
+	// Settings gives what was set for a capsule, or (empty) for all, for every stream and globally.
+	Settings(capsule string) ([]core.CapsuleSetting, error)
+	SaveSetting(core.CapsuleSetting) error // without Active and options it is deleted
+	DeleteSettings(capsule string) error
+
+	Users() ([]core.User, error)
+	User(core.UserID) (core.User, error)
+	UserNamed(string) (core.User, error)
+	SaveUser(core.User) (core.UserID, error) // Exists: the name is taken
+	DeleteUser(core.UserID) error            // with its sessions
+
+	Session(token string) (Session, error) // NotFound also when it has expired
+	SaveSession(Session) error
+	DeleteSessions(before time.Time) error
+
+	// Events gives events that are due, oldest first, at most so many.
+	Events(due time.Time, most int) ([]Event, error)
+	SaveEvent(Event) (int64, error)
+	DeleteEvent(int64) error
+
+	Audit(Page) ([]core.AuditEntry, error) // the newest first
+	SaveAudit(core.AuditEntry) error
+
+	// Value gives a value of the server's own, nil when there is none.
+	Value(key string) ([]byte, error)
+	SaveValue(key string, value []byte) error
+}
