@@ -359,6 +359,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"every n of zero", pipeline.Job{EveryN: map[string]int{"detector_pvb": 0}}, core.Invalid, "want 1 or more"},
 		{"gate of an unknown capsule", pipeline.Job{Gates: map[string]core.Gate{"nope": {}}}, core.NotFound, "nope"},
 		{"gate that cannot be", pipeline.Job{Gates: map[string]core.Gate{"detector_pvb": {Hold: 1}}}, core.Invalid, "nothing to hold for"},
+		{"picture of an unknown capsule", pipeline.Job{Pictures: map[string]core.PictureSize{"nope": {}}}, core.NotFound, "nope"},
+		{"picture that cannot be", pipeline.Job{Pictures: map[string]core.PictureSize{"detector_pvb": {Width: 3}}}, core.Invalid, "either max_side"},
 		{"the capsule refuses the stream", pipeline.Job{Source: pipeline.Source{Stream: "bad"}}, core.CapsuleFailed, "no such model"},
 		{"the source does not open", pipeline.Job{Source: pipeline.Source{URL: "missing"}}, core.SourceOpen, "missing"},
 	}

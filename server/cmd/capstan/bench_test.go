@@ -195,6 +195,24 @@ func TestBenchCommand(t *testing.T) {
 	}
 }
 
+// TestBenchPictures gives a capsule another picture than it asks for. Its own luma is made; that
+// of the whole picture costs nothing.
+func TestBenchPictures(t *testing.T) {
+	t.Parallel()
+	clip := demoClip(t)
+	for picture, want := range map[string]float64{"native": 0, "64,linear": 1, "100x80": 1} {
+		c := call(t, "bench", clip, "--duration", "400ms", "--rounds", "1", "--only", "detector_motion_background",
+			"--picture", "detector_motion_background="+picture, "--against-full", "--json", "-")
+		var r benchReport
+		if err := json.Unmarshal([]byte(c.stdout), &r); err != nil || c.status != 0 {
+			t.Fatalf("%s: %v %d %s", picture, err, c.status, c.stderr)
+		}
+		if r.Pictures != want || r.Full == nil || r.Capsules[0].Calls == 0 || r.Capsules[0].Failed != 0 {
+			t.Errorf("%s: %v pictures a frame, want %v: %s", picture, r.Pictures, want, c.stdout)
+		}
+	}
+}
+
 func TestBenchRefuses(t *testing.T) {
 	t.Parallel()
 	const still = "test://?frames=3"
