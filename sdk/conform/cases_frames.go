@@ -104,6 +104,9 @@ func (t *trial) empty() {
 	}
 }
 
+// manyNodes are on one frame, as far as there is time for them.
+const manyNodes = 300
+
 func (t *trial) nodes() {
 	if t.decl.Input.Size == core.SizeNone {
 		t.skip("it takes the frame alone")
@@ -115,9 +118,14 @@ func (t *trial) nodes() {
 	}
 	defer st.close()
 	random := t.random(5)
-	for i, n := range []int{1, 2, 0, 3, 5, 1, 8, 13, 40, 0, 300, 1} {
+	many := manyNodes
+	for i, n := range []int{1, 2, 0, 3, 5, 1, 8, 13, 40, 0, manyNodes, 1} {
 		if i > 8 && t.over() {
 			break
+		}
+		began := time.Now()
+		if n == manyNodes {
+			n = many
 		}
 		f := t.filled(Noise, t.accepted()[0], plainW, plainH, 0, false, uint64(i))
 		f.Nodes = Nodes(random, t.decl.Input, f.Info.Caps, n)
@@ -125,6 +133,9 @@ func (t *trial) nodes() {
 			f.Nodes = append(f.Nodes, stranger())
 		}
 		st.give(f)
+		if n == 40 { // a network takes its time for each node
+			many = max(50, min(manyNodes, int(t.Budget/2*40/max(time.Since(began), 1))))
+		}
 	}
 }
 

@@ -107,30 +107,44 @@ func (t *trial) reopen() {
 	if n <= 0 {
 		n = 1000
 	}
-	began, done := time.Now(), 0
+	began := time.Now()
+	for i := range reopenFirst {
+		if !t.openOnce(s, i) {
+			return
+		}
+	}
+	each := time.Since(began) / reopenFirst
+	if fits := int(t.Budget / max(each, 1)); n > fits {
+		n = max(fits, reopenLeast)
+		t.note("", "an opening takes %s: there is time for %d", each.Round(100*time.Microsecond), n)
+	}
 	var seen []Usage
 	for i := range n {
-		if i >= 50 && time.Since(began) > 2*t.Budget || t.ctx.Err() != nil {
-			break
-		}
-		st := t.open(s, nil)
-		if st == nil || (i%4 == 0 && !st.give(t.play(2, i%playLength))) {
+		if t.ctx.Err() != nil || !t.openOnce(s, i) {
 			return
 		}
-		st.close()
-		if t.failed() {
-			return
-		}
-		if done++; done == n/5 || done == n/5*3 {
+		if i+1 == n/5 || i+1 == n/5*3 {
 			seen = append(seen, s.Usage())
 		}
 	}
-	if done < n {
-		t.note("", "there was time for %d of %d openings; %d usages were looked at", done, n, len(seen))
-		return
+	t.growth(append(seen, s.Usage()), n/5*2)
+}
+
+// The first openings tell how many there is time for; with fewer than reopenLeast a leak would not
+// be told from chance.
+const (
+	reopenFirst = 10
+	reopenLeast = 50
+)
+
+// openOnce opens a stream, gives it a frame now and then, and closes it.
+func (t *trial) openOnce(s Subject, i int) bool {
+	st := t.open(s, nil)
+	if st == nil || (i%8 == 0 && !st.give(t.play(2, i%playLength))) {
+		return false
 	}
-	seen = append(seen, s.Usage())
-	t.growth(seen, n/5*2)
+	st.close()
+	return !t.failed()
 }
 
 // Growth between two looks that is taken for a leak.
@@ -159,6 +173,10 @@ func (t *trial) growth(u []Usage, opens int) {
 
 func size(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
 
+// leftOpen streams are open when a capsule is closed: more than the goroutines of somebody else
+// that may end meanwhile.
+const leftOpen = 6
+
 // closeTime is how long a capsule may take to end by itself.
 const closeTime = 5 * time.Second
 
@@ -169,9 +187,11 @@ func (t *trial) close() {
 	if s == nil {
 		return
 	}
-	if st := t.open(s, nil); st == nil || !st.give(t.play(2, 0)) {
-		_ = s.Close()
-		return
+	for range leftOpen {
+		if st := t.open(s, nil); st == nil || !st.give(t.play(2, 0)) {
+			_ = s.Close()
+			return
+		}
 	}
 	began := time.Now()
 	err := s.Close()

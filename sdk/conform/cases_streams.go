@@ -12,7 +12,7 @@ import (
 )
 
 // playLength is how many frames are compared.
-const playLength = 12
+const playLength = 8
 
 // play makes frame i of a series: pictures and nodes follow from the series alone, and nodes of
 // one frame follow from those of the one before, as in a video.
@@ -175,7 +175,7 @@ func (t *trial) streams() {
 }
 
 // inFlight is how many frames are under way at once.
-const inFlight = 24
+const inFlight = 16
 
 func (t *trial) flight() {
 	if t.decl.Stateful {

@@ -292,6 +292,9 @@ func (a at) track(out core.Description, n, set *core.Node) {
 	}
 }
 
+// farAway is how many pixels beyond a frame (and its size once more) are no place for a node.
+const farAway = 1000
+
 // outline checks where an added node and its children lie.
 func (a at) outline(n *core.Node, f *Frame) {
 	if len(n.Coords) == 0 {
@@ -304,7 +307,7 @@ func (a at) outline(n *core.Node, f *Frame) {
 			return
 		}
 	}
-	w, h := float64(f.Info.Caps.Width), float64(f.Info.Caps.Height)
+	w, h := float64(f.Info.Caps.Width)+farAway, float64(f.Info.Caps.Height)+farAway
 	if b := n.Coords.Box(); b.X2 < -w || b.Y2 < -h || b.X1 > 2*w || b.Y1 > 2*h {
 		a.fail("coords", "Outlines are measured in the pixels of the picture that the capsule is given.", "a node of class %q lies far outside of its frame", n.Class)
 	}

@@ -70,6 +70,9 @@ func cases() []testCase {
 	}
 }
 
+// NotStarted is the reason of the cases that are not run because the case start has failed.
+const NotStarted = "the capsule cannot be started"
+
 // Run gives the capsule every case that the suite asks for. An error says that the run itself
 // could not be done, for example because the capsule cannot be started; a capsule that fails is
 // in the report.
@@ -167,7 +170,7 @@ func (r *run) one(ctx context.Context, c testCase) Result {
 	t := &trial{run: r, ctx: ctx, name: c.name, began: began}
 	res := Result{Name: c.name, About: c.about, Verdict: Passed}
 	if r.dead && c.name != "manifest" {
-		res.Reason = "the capsule cannot be started"
+		res.Reason = NotStarted
 	} else if c.rule {
 		res.Findings, res.Notes, res.Reason = r.rules.verdict(c.name)
 		res.Frames = r.rules.frames

@@ -48,6 +48,7 @@ func RunSuite(t *testing.T, c sdk.Capsule, s conform.Suite) {
 }
 
 func show(t *testing.T, r conform.Result) {
+	t.Logf("%s: %d frames in %s", r.About, r.Frames, r.Took.Round(time.Millisecond))
 	for _, f := range r.Notes {
 		t.Log(f)
 	}

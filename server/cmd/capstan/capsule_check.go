@@ -192,6 +192,7 @@ type checkPrinter struct {
 	w        io.Writer
 	quiet    bool
 	terminal bool // a person sees standard error
+	left     int  // cases that were not run, because the capsule cannot be started
 }
 
 func (p *checkPrinter) begin(name, about string) {
@@ -207,7 +208,10 @@ func (p *checkPrinter) end(r conform.Result) {
 	if p.terminal {
 		fmt.Fprint(os.Stderr, "\x1b[2K\r")
 	}
-	if p.quiet {
+	if r.Reason == conform.NotStarted {
+		p.left++
+	}
+	if p.quiet || r.Reason == conform.NotStarted {
 		return
 	}
 	text := r.About
@@ -231,6 +235,9 @@ func (p *checkPrinter) sum(r *conform.Report) {
 		if c.Verdict == conform.Passed || c.Verdict == conform.Noted {
 			passed++
 		}
+	}
+	if p.left > 0 {
+		fmt.Fprintf(p.w, "-       %s, because %s\n", counted(p.left, "case was not run", "cases were not run"), conform.NotStarted)
 	}
 	fmt.Fprintf(p.w, "\n%s %s, %s: %d of %s passed in %.1f s\n", r.Capsule, r.Version, r.Home, passed, counted(done, "case", "cases"), took.Seconds())
 	if r.Noted > 0 {
