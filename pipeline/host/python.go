@@ -92,6 +92,13 @@ func checkScript(path string) error {
 	return err
 }
 
+// Python gives the path of the interpreter that runs capsules in Python which start with this
+// environment. A fault of kind Unsupported says what to install.
+func Python(ctx context.Context, env []string) (string, error) {
+	py, err := findPython(ctx, env)
+	return py.path, err
+}
+
 // findPython gives $CAPSTAN_PYTHON, else the first of python3 in PATH and /usr/bin/python3 that
 // can import what a capsule needs.
 func findPython(ctx context.Context, env []string) (python, error) {

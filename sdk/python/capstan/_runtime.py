@@ -170,6 +170,12 @@ class Runtime:
         self.closed = True
         for name in list(self.streams):
             self.close_stream(name)
+        unload = getattr(self.capsule.code, "unload", None) if self._loaded and self.capsule.kind == "class" else None
+        if callable(unload):  # the end of what load began; capstan.vcap has one
+            try:
+                unload()
+            except Exception as e:
+                self.log.warning("the capsule cannot be unloaded", exc_info=e)
 
     # Frames.
 

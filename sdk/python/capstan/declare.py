@@ -414,6 +414,8 @@ def capsule(
         def close(self): ...
         @classmethod
         def load(cls, log): ...                       # once a process, before the first open
+        @classmethod
+        def unload(cls): ...                          # the end of what load began
 
     A **function** is ``process`` alone; it may ask for ``frame``, ``nodes``, ``node``, ``options``,
     ``log`` and ``state``, a dict that is kept for the stream.

@@ -314,6 +314,31 @@ def test_options_reach_an_open_stream():
         r.open_stream("s", None)
 
 
+def test_what_load_began_is_ended():
+    seen = []
+
+    @capstan.capsule(name="c", version=1, output=finds("x"))
+    class Code:
+        @classmethod
+        def load(cls, log):
+            seen.append("load")
+
+        @classmethod
+        def unload(cls):
+            seen.append("unload")
+            raise RuntimeError("unloading is not important")
+
+        def process(self, frame):
+            pass
+
+    Runtime(Code.__capsule__, null_log()).close()
+    r = Runtime(Code.__capsule__, null_log())
+    r.open_stream("a", None)
+    r.open_stream("b", None)
+    r.close()
+    assert seen == ["load", "unload"]
+
+
 def test_batches_run_together(engine):
     sizes = []
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/capstan-video/capstan/pipeline/catalog"
 	"github.com/capstan-video/capstan/pipeline/gstreamer"
+	"github.com/capstan-video/capstan/pipeline/host"
 	"github.com/capstan-video/capstan/pipeline/host/confine"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -82,18 +85,33 @@ func checkCapsules(folders []string) []gstreamer.Finding {
 		return []gstreamer.Finding{{Name: "capsules", Detail: err.Error()}}
 	}
 	list := []gstreamer.Finding{{Name: "capsules", OK: len(entries) > 0, Detail: fmt.Sprintf("%d in %s", len(entries), strings.Join(folders, ", "))}}
+	asked := false
 	for _, e := range entries {
 		f := gstreamer.Finding{Name: "capsule " + e.Declaration.Name, OK: true, Detail: "version " + e.Declaration.Version}
+		script := filepath.Ext(e.Program()) == ".py"
+		if script && !asked {
+			asked = true
+			list = append(list, checkPython())
+		}
 		st, err := os.Stat(e.Program())
 		switch {
 		case err != nil:
 			f.OK, f.Detail = false, err.Error()
-		case st.IsDir() || st.Mode()&0o111 == 0:
+		case st.IsDir() || !script && st.Mode()&0o111 == 0:
 			f.OK, f.Detail = false, e.Program()+" is not a program that can be run; chmod +x it"
 		}
 		list = append(list, f)
 	}
 	return list
+}
+
+// checkPython looks for an interpreter for capsules in Python.
+func checkPython() gstreamer.Finding {
+	path, err := host.Python(context.Background(), os.Environ())
+	if err != nil {
+		return gstreamer.Finding{Name: "python", Detail: err.Error()}
+	}
+	return gstreamer.Finding{Name: "python", OK: true, Detail: path}
 }
 
 // checkIsolation says which parts of a capsule's cage hold here.
