@@ -17,13 +17,14 @@ type Needs struct {
 	Devices   []string   // below /dev, * for a part of a name: /dev/nvidia*
 	Memory    int64      // bytes, over all its processes; 0: DefaultMemory
 	CPU       float64    // CPUs' worth of time; 0: no bound
-	Processes int        // child processes at one time; 0: DefaultProcesses
+	Processes int        // child processes at one time; 0: none, in Python PythonProcesses
 }
 
-// The bounds of a capsule that declares none.
+// The bounds of a capsule that declares none. One in Python may have workers behind it, and its
+// libraries start programs to look at the system.
 const (
-	DefaultMemory    = 4 << 30
-	DefaultProcesses = 32
+	DefaultMemory   = 4 << 30
+	PythonProcesses = 32
 )
 
 // FileNeed is a file, or a folder with all that is in it.
@@ -47,14 +48,6 @@ func (n Needs) MemoryLimit() int64 {
 		return n.Memory
 	}
 	return DefaultMemory
-}
-
-// ProcessLimit gives the bound of child processes.
-func (n Needs) ProcessLimit() int {
-	if n.Processes > 0 {
-		return n.Processes
-	}
-	return DefaultProcesses
 }
 
 // Resolve gives the needs with every ${option} of Files replaced by what the option's value

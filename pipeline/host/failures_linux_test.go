@@ -184,7 +184,10 @@ func TestCapsuleThatEndsIsStartedAgain(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s copy=%v", tt.name, copying), func(t *testing.T) {
 				t.Parallel()
-				_, c := launchAct(t, Config{Copy: copying, Restart: fast, Deadline: 2 * time.Second}, "naughty")
+				_, c := launchAct(t, Config{Copy: copying, Restart: fast, Deadline: 2 * time.Second}, "naughty", func(s *Spec) {
+					s.Declaration = actCapsule("naughty").Declaration()
+					s.Declaration.Needs.Processes = 1
+				})
 				openTest(t, c)
 				works(t, c)
 				pid := c.Stats().PID

@@ -45,7 +45,10 @@ func (c *Capsule) cage(cmd *exec.Cmd, scratch string) *confine.Cage {
 	needs := c.needs()
 	cage := &confine.Cage{
 		Read: ownFolders(c.spec), Write: []string{scratch}, Scratch: scratch, ScratchSize: c.host.cfg.scratch, FileSize: c.host.cfg.scratch,
-		Memory: needs.MemoryLimit(), Processes: needs.ProcessLimit(), CPU: needs.CPU,
+		Memory: needs.MemoryLimit(), Processes: needs.Processes, CPU: needs.CPU,
+	}
+	if cage.Processes == 0 && filepath.Ext(c.spec.Path) == pythonEntry {
+		cage.Processes = core.PythonProcesses
 	}
 	cage.Read = append(cage.Read, libraries(cmd)...)
 	cage.Look = models(cmd.Env)

@@ -46,7 +46,7 @@ func TestCageOfASpec(t *testing.T) {
 	if !cage.Network || !cage.Names || !slices.Equal(cage.Ports, []uint16{8080, 443, 53}) {
 		t.Errorf("network %v, names %v, ports %v", cage.Network, cage.Names, cage.Ports)
 	}
-	if cage.Memory != 1<<30 || cage.CPU != 1.5 || cage.Processes != core.DefaultProcesses || cage.FileSize != 0 || cage.ScratchSize != scratchSize {
+	if cage.Memory != 1<<30 || cage.CPU != 1.5 || cage.Processes != 0 || cage.FileSize != 0 || cage.ScratchSize != scratchSize {
 		t.Errorf("bounds %+v", cage)
 	}
 }
@@ -57,7 +57,7 @@ func TestCageWithoutNeeds(t *testing.T) {
 	cmd := exec.Command("/srv/x/x")
 	cmd.Env = []string{"HOME=/home/x"}
 	cage := c.cage(cmd, "/scratch")
-	if cage.Network || cage.Names || cage.Memory != core.DefaultMemory || cage.Processes != core.DefaultProcesses || cage.FileSize != scratchSize {
+	if cage.Network || cage.Names || cage.Memory != core.DefaultMemory || cage.Processes != 0 || cage.FileSize != scratchSize {
 		t.Errorf("cage %+v", cage)
 	}
 	if !slices.Equal(cage.Read, []string{"/srv/x"}) || !slices.Equal(cage.Look, []string{"/home/x/.cache/capstan/models", "/home/x/.cache/capstan/lib"}) || len(cage.Devices) != 0 {

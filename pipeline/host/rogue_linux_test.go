@@ -340,6 +340,7 @@ func TestConfinedCapsuleIsRefused(t *testing.T) {
 	self, me := fmt.Sprint(os.Executable()), fmt.Sprint(os.Getpid())
 	self, _, _ = strings.Cut(self, " ")
 	network, files := "needs: network", "needs: files"
+	parent := core.Needs{Processes: 4}
 	talker := core.Needs{Network: []string{"127.0.0.1:1"}}
 	tests := []struct {
 		name, deed, hint string
@@ -377,7 +378,9 @@ func TestConfinedCapsuleIsRefused(t *testing.T) {
 		{"removing one", "remove " + file, files, core.Needs{Files: []core.FileNeed{{Path: outside}}}},
 		{"linking one", "link " + file, "", core.Needs{}},
 		{"the mode of one", "chmod " + file, files, core.Needs{Files: []core.FileNeed{{Path: file}}}},
-		{"a program of its own making", "install", files, core.Needs{}},
+		{"a program of its own making", "install", "permission denied", parent},
+		{"a program of the system", "run /bin/true", "needs: processes", core.Needs{}},
+		{"forking", "forks", "needs: processes", core.Needs{}},
 		{"killing the engine", "signal " + me, files, core.Needs{}},
 		{"killing a thread of it", "threads " + me, files, core.Needs{}},
 		{"limits of the engine", "limits " + me, files, core.Needs{}},
@@ -387,10 +390,10 @@ func TestConfinedCapsuleIsRefused(t *testing.T) {
 		{"its memory", "read /proc/" + me + "/mem", files, core.Needs{}},
 		{"its environment", "read /proc/" + me + "/environ", files, core.Needs{}},
 		{"its files", "read /proc/" + me + "/fd/0", files, core.Needs{}},
-		{"a session", "session", files, core.Needs{}},
-		{"a group", "group", files, core.Needs{}},
+		{"a session", "session", "operation not permitted", parent},
+		{"a group", "group", "operation not permitted", parent},
 		{"namespaces", "namespace", files, core.Needs{}},
-		{"a child in namespaces", "clone", files, core.Needs{}},
+		{"a child in namespaces", "clone", "operation not permitted", parent},
 		{"mounting", "mount " + outside, files, core.Needs{}},
 		{"io_uring", "uring", files, core.Needs{}},
 		{"core dumps", "core", files, core.Needs{}},
@@ -445,7 +448,7 @@ func TestConfinedCapsuleMay(t *testing.T) {
 	}{
 		{"scratch", "scratch", core.Needs{}},
 		{"system", "read /etc/passwd", core.Needs{}},
-		{"a program of the system", "run /bin/true", core.Needs{}},
+		{"a program of the system", "run /bin/true", core.Needs{Processes: 1}},
 		{"a file", "read " + file, core.Needs{Files: []core.FileNeed{{Path: file}}}},
 		{"a folder", "list " + outside, core.Needs{Files: []core.FileNeed{{Path: outside}}}},
 		{"writing", "write " + filepath.Join(outside, "new"), core.Needs{Files: []core.FileNeed{{Path: outside, Write: true}}}},

@@ -32,7 +32,7 @@
 //	  devices: [/dev/nvidia*]
 //	  memory: 512MiB                # over all its processes; left out: 4GiB
 //	  cpu: 1.5                      # left out: no bound
-//	  processes: 4                  # child processes at one time; left out: 32
+//	  processes: 4                  # child processes at one time; left out: none
 //	entry: detector_face_pigo       # the program, inside the folder; left out: the name; or one a platform:
 //	# entry: {linux/amd64: bin/x, linux/arm64: bin/y, any: main.py}
 //	files:                          # of a package: capstan capsule pack writes them

@@ -23,7 +23,7 @@ type Cage struct {
 	Ports   []uint16 // the TCP ports that it may connect to
 
 	Memory    int64   // bytes, over all its processes; 0: no bound
-	Processes int     // beside the first one; below 0: no bound
+	Processes int     // beside the first one; 0: it cannot start any, below 0: no bound
 	CPU       float64 // CPUs' worth of time; 0: no bound
 	FileSize  int64   // bytes of the largest file that it may write; 0: no bound
 
@@ -96,6 +96,11 @@ func Hint(words string) string {
 	refused := strings.Contains(w, "operation not permitted") || strings.Contains(w, "permission denied") || strings.Contains(w, "permissionerror")
 	if !refused {
 		return ""
+	}
+	for _, s := range []string{"fork", "subprocess", "spawn", "popen"} {
+		if strings.Contains(w, s) {
+			return because + "declare how many in needs: processes of its capsule.yaml, or run with --unsafe while developing"
+		}
 	}
 	for _, s := range []string{"socket", "dial ", "lookup ", "connect", "listen", "network"} {
 		if strings.Contains(w, s) {

@@ -56,7 +56,7 @@ func TestCommandBecomesTheProgram(t *testing.T) {
 	}
 	defer extra.Close()
 	out := filepath.Join(t.TempDir(), "out")
-	c := Cage{Write: []string{filepath.Dir(out)}, Memory: 1 << 30, FileSize: 1 << 20}
+	c := Cage{Write: []string{filepath.Dir(out)}, Memory: 1 << 30, FileSize: 1 << 20, Processes: 4}
 	script := `{ echo "args $0 $1 $2"; echo "dir $(pwd)"; echo "env $GIVEN"; echo there >&3; for f in 4 5 6 7 8 9; do { true >&$f; } 2>/dev/null && echo "open $f"; done
 		grep -E '^(NoNewPrivs|Seccomp|CapEff|CapPrm):' /proc/self/status; echo "core $(ulimit -c)"; echo "data $(ulimit -d)"; echo "file $(ulimit -f)"; } > ` + out
 	_, err = start(t, c, func(cmd *exec.Cmd) {

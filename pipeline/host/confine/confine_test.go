@@ -10,6 +10,7 @@ func TestHint(t *testing.T) {
 	for words, want := range map[string]string{
 		"dial tcp 10.0.0.1:80: socket: operation not permitted":       "needs: network",
 		"lookup example.com: dial udp: permission denied":             "needs: network",
+		"fork/exec /bin/true: operation not permitted":                "needs: processes",
 		"open /etc/shadow: permission denied":                         "needs: files",
 		"PermissionError: [Errno 13] Permission denied: '/srv/x.txt'": "needs: files",
 		"fatal error: runtime: cannot allocate memory":                "needs: memory",

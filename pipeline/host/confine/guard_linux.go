@@ -95,29 +95,40 @@ func (g *Guard) look() {
 	if len(wards) == 0 {
 		return
 	}
-	g.count(wards)
+	halted := g.count(wards)
 	for _, w := range wards {
 		if err := w.check(g.ticks); err != nil {
 			w.told = true
 			w.tell(err)
+		} else if halted {
+			_ = unix.Kill(-w.held.pid, unix.SIGCONT)
 		}
 	}
 }
 
 // countEvery is how many intervals pass between two counts of processes while the machine's
-// threads do not grow by more than countAt.
+// threads do not grow by more than countAt. When they grow by more than haltAt, the wards stand
+// still while they are counted: a fork bomb leaves nobody else time for that.
 const (
 	countEvery = 20
 	countAt    = 16
+	haltAt     = 400
 )
 
-// count finds the processes of the wards, where it is time or there may be many.
-func (g *Guard) count(wards []*ward) {
+// count finds the processes of the wards, where it is time or there may be many. halted says
+// that they have to be sent on.
+func (g *Guard) count(wards []*ward) (halted bool) {
 	now := threads()
 	g.ticks++
 	if g.ticks%countEvery != 1 && now <= g.threads+countAt {
 		g.threads = min(g.threads, now)
-		return
+		return false
+	}
+	if g.ticks > 1 && now > g.threads+haltAt {
+		halted = true
+		for _, w := range wards {
+			_ = unix.Kill(-w.held.pid, unix.SIGSTOP)
+		}
 	}
 	g.threads = now
 	leaders := make(map[int]bool, len(wards))
@@ -128,6 +139,7 @@ func (g *Guard) count(wards []*ward) {
 	for _, w := range wards {
 		w.found = found[w.held.pid]
 	}
+	return halted
 }
 
 // check holds a ward against its cage.

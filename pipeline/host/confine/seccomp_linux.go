@@ -47,6 +47,9 @@ func (c *Cage) refusedIf() []seccomp.NameWithConditions {
 		list = append(list, seccomp.NameWithConditions{Name: name, Conditions: conditions})
 	}
 	add("clone", bits(0, newNamespaces))
+	if c.Processes == 0 {
+		add("clone", condition{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD})
+	}
 	// The limits and the priority of other processes: 0 is the one that asks.
 	add("prlimit64", not(0, 0))
 	add("setpriority", not(1, 0))
@@ -80,6 +83,9 @@ func (c *Cage) filter() error {
 	names := refused
 	if !c.Network {
 		names = append(names[:len(names):len(names)], "connect")
+	}
+	if c.Processes == 0 {
+		names = append(names[:len(names):len(names)], "fork", "vfork")
 	}
 	for _, n := range names {
 		if _, ok := info.SyscallNames[n]; ok {
