@@ -426,9 +426,9 @@ func TestRepair(t *testing.T) {
 		r.Release()
 	}
 	// Another change does not bring the broken one back.
-	change(t, e, pipeline.Change{Put: []pipeline.Capsule{detecting(speedless, node("face"))}})
-	if n := s.Plan().Capsules(); n != 1 {
-		t.Errorf("%d capsules are in the plan, want the face detector alone", n)
+	done := change(t, e, pipeline.Change{Put: []pipeline.Capsule{detecting(speedless, node("face"))}})
+	if said := strings.Join(done.Streams[0].Plan, "; "); said != "detector_face is new, in stage 1" {
+		t.Errorf("the difference: %s", said)
 	}
 	change(t, e, pipeline.Change{Put: []pipeline.Capsule{versioned(pvb, "2")}, Remove: []string{"detector_face"}})
 	results := play(t, s)
@@ -785,27 +785,83 @@ func TestCapsuleBreaksInTheMiddleOfAChange(t *testing.T) {
 	}
 	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 200}), bad)
 	s := open(t, e, pipeline.Job{})
+	calls := 0
 	face := detecting(speedless, node("face"))
 	face.OpenFunc = func(_ context.Context, id core.StreamID, _ core.Values) error {
 		if id == pipeline.ProbeStream {
 			return nil
 		}
 		broken.Store(true)
-		for s.Plan().Capsules() > 0 {
+		for after := 0; after < 20; { // more than the window: all frames under way know that it is out
+			if s.Plan().Capsules() == 0 {
+				after++
+			}
 			r, err := s.Next(context.Background())
 			if err != nil {
 				return err
 			}
 			r.Release()
 		}
+		calls = len(bad.Calls())
 		return nil
 	}
-	change(t, e, pipeline.Change{Put: []pipeline.Capsule{face}})
+	done := change(t, e, pipeline.Change{Put: []pipeline.Capsule{face}})
+	if said := strings.Join(done.Streams[0].Plan, "; "); said != "detector_face is new, in stage 1" {
+		t.Errorf("the difference: %s", said)
+	}
 	if p := s.Plan(); p.Capsules() != 1 || p.Stage("detector_face") != 0 {
 		t.Errorf("the plan: %v", p.Stages)
 	}
 	results := play(t, s)
 	if last := results[len(results)-1]; len(last.Nodes) != 1 || last.Nodes[0].Class != "face" {
 		t.Errorf("the last frame has %v", last.Nodes)
+	}
+	if n := len(bad.Calls()); n != calls {
+		t.Errorf("%d calls of the broken capsule, there were %d", n, calls)
+	}
+}
+
+// TestOldCapsuleBreaksAfterItWasReplaced has the old capsule given up over its last frame: the
+// new one keeps its place.
+func TestOldCapsuleBreaksAfterItWasReplaced(t *testing.T) {
+	t.Parallel()
+	inside, let := make(chan struct{}), make(chan struct{})
+	var broken, once atomic.Bool
+	old := versioned(pvb, "1")
+	answer := old.ProcessFunc
+	old.ProcessFunc = func(ctx context.Context, c pipeline.Call) (pipeline.Answer, error) {
+		if c.Frame.Seq < 5 || !once.CompareAndSwap(false, true) {
+			return answer(ctx, c)
+		}
+		close(inside)
+		<-let
+		broken.Store(true)
+		return pipeline.Answer{}, core.Faultf(core.CapsuleExited, "call", "detector_pvb", "broken")
+	}
+	old.ReadyFunc = func(context.Context) error { return errors.New("it will not come back") }
+	old.StatsFunc = func() pipeline.CapsuleStats {
+		return pipeline.CapsuleStats{State: map[bool]string{false: pipeline.CapsuleRunning, true: pipeline.CapsuleBroken}[broken.Load()]}
+	}
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 100}), old)
+	s := open(t, e, pipeline.Job{})
+	<-inside
+	done := make(chan *pipeline.Changed, 1)
+	go func() { done <- change(t, e, pipeline.Change{Put: []pipeline.Capsule{versioned(pvb, "2")}}) }()
+	for s.Stats().Capsules[0].Replaced == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(let)
+	before := (<-done).Streams[0].Before
+	results := play(t, s)
+	lost := 0
+	for _, r := range results {
+		if len(r.Nodes) == 0 && r.Frame.Seq <= before {
+			lost++
+		} else if want := map[bool]string{true: "1", false: "2"}[r.Frame.Seq <= before]; versionOf(t, r) != want {
+			t.Fatalf("frame %d is of version %s, want %s", r.Frame.Seq, versionOf(t, r), want)
+		}
+	}
+	if len(results) != 100 || lost != 1 || s.Plan().Capsules() != 1 {
+		t.Errorf("%d results, %d lost, %d capsules in the plan", len(results), lost, s.Plan().Capsules())
 	}
 }
