@@ -528,6 +528,40 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestHangingCapsule replaces one that does not answer: the frames in it go on without it, the
+// process ends, the later frames are the new one's.
+func TestHangingCapsule(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, 60, host.Config{StopTimeout: 100 * time.Millisecond, Deadline: time.Hour})
+	s.keeper.cfg.Drain = 100 * time.Millisecond
+	folder := filepath.Join(s.dir, "marker")
+	install(t, folder, version{Version: "1", Fault: "hang"}, false)
+	s.start()
+	session := s.open()
+	pid := s.next(session, 4)[0].pid
+	install(t, folder, version{Version: "2"}, false)
+	r := s.update()
+	if !slices.Equal(r.Replaced, []string{"detector_marker"}) || !r.Streams[0].Late {
+		t.Fatalf("%+v", r)
+	}
+	if running(pid) {
+		t.Error("the old process is still there")
+	}
+	for seq := uint64(5); seq <= r.Streams[0].Before; seq++ {
+		result, err := session.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(result.Nodes) != 0 || len(result.Drops) != 1 {
+			t.Errorf("frame %d has %d nodes, drops %v", seq, len(result.Nodes), result.Drops)
+		}
+		result.Release()
+	}
+	if rest := s.next(session, 60); len(rest) != 60-int(r.Streams[0].Before) || rest[0].version != "2" || rest[0].seen != 1 {
+		t.Errorf("%d frames more, the first %+v", len(rest), rest[0])
+	}
+}
+
 // TestHalfWritten leaves a program open for writing: it is not taken before it is closed, also
 // when the writer makes a long pause.
 func TestHalfWritten(t *testing.T) {

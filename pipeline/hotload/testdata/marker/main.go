@@ -19,7 +19,8 @@ import (
 type trailer struct {
 	Version, Name, Class, Needs string
 
-	// Fault is what is wrong: "start", "probe", "output", or "crash" on every frame but the probe's.
+	// Fault is what is wrong: "start", "probe", "output", "crash" on every frame but the probe's,
+	// or "hang" on the fifth.
 	Fault string
 }
 
@@ -86,6 +87,8 @@ func (m *marker) Process(_ context.Context, f *sdk.Frame) error {
 		class = "something else"
 	case m.Fault == "crash" && !m.probe:
 		os.Exit(9)
+	case m.Fault == "hang" && m.seen == 4:
+		select {}
 	}
 	m.seen++
 	time.Sleep(m.options.Duration("pause"))
