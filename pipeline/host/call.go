@@ -283,8 +283,8 @@ func (p *process) describe(ctx context.Context, said core.Declaration) (core.Dec
 		return found, nil
 	}
 	if diff := difference(said, found); diff != "" {
-		f := core.Faultf(core.CapsuleStart, "capsule "+said.Name, "", "%s is not what its capsule.yaml says: %s", p.runner.cmd.Path, diff)
-		f.Hint = "make the manifest anew: " + p.runner.cmd.Path + " manifest > capsule.yaml"
+		f := core.Faultf(core.CapsuleStart, "capsule "+said.Name, "", "%s is not what its capsule.yaml says: %s", p.runner.program(), diff)
+		f.Hint = "make the manifest anew: " + p.runner.byHand() + " manifest > capsule.yaml"
 		return found, f
 	}
 	return said, nil

@@ -129,7 +129,7 @@ func libraries(cmd *exec.Cmd) []string {
 			}
 		}
 	}
-	if len(cmd.Args) < 2 || filepath.Ext(cmd.Args[1]) != pythonEntry {
+	if !scripted(cmd) {
 		return list
 	}
 	for path := cmd.Path; ; { // of a virtual environment, and of the interpreter that it was made from

@@ -84,6 +84,11 @@ func (c *Capsule) command(ctx context.Context, env []string) (*exec.Cmd, error) 
 	return cmd, nil
 }
 
+// scripted says whether an interpreter runs the capsule.
+func scripted(cmd *exec.Cmd) bool {
+	return len(cmd.Args) > 1 && filepath.Ext(cmd.Args[1]) == pythonEntry
+}
+
 func checkScript(path string) error {
 	st, err := os.Stat(path)
 	if err == nil && st.IsDir() {

@@ -253,6 +253,22 @@ func (r *processRunner) HostToPlugin(network, address string) (string, string, e
 	return network, address, nil
 }
 
+// program gives the path of the capsule's program: the script where an interpreter runs it.
+func (r *processRunner) program() string {
+	if scripted(r.cmd) {
+		return r.cmd.Args[1]
+	}
+	return r.cmd.Path
+}
+
+// byHand gives how a person starts the program.
+func (r *processRunner) byHand() string {
+	if scripted(r.cmd) {
+		return r.cmd.Path + " " + r.cmd.Args[1]
+	}
+	return r.cmd.Path
+}
+
 // startFault says why a process did not become a capsule. It must be gone.
 func (r *processRunner) startFault(cause error, late bool, timeout time.Duration) error {
 	if v := r.protocol(); v != "" && v != strconv.Itoa(wire.ProtocolVersion) {
@@ -267,18 +283,18 @@ func (r *processRunner) startFault(cause error, late bool, timeout time.Duration
 	if words != "" {
 		words = "; its last words: " + words
 	}
-	hint := "try it by hand: " + r.cmd.Path + " describe"
+	hint := "try it by hand: " + r.byHand() + " describe"
 	switch {
 	case !r.started():
 		return fault(startHint(cause), "%s cannot be started: %w", r.cmd.Path, cause)
 	case late:
-		return fault(hint, "%s did not shake hands within %s%s", r.cmd.Path, timeout, words)
+		return fault(hint, "%s did not shake hands within %s%s", r.program(), timeout, words)
 	case r.firstLine() == "":
-		return fault(hint, "%s %s and did not shake hands%s", r.cmd.Path, r.ending(), words)
+		return fault(hint, "%s %s and did not shake hands%s", r.program(), r.ending(), words)
 	case r.protocol() == "":
-		return fault(hint, "%s is not a capsule: it printed %q in place of the handshake", r.cmd.Path, clip(r.firstLine()))
+		return fault(hint, "%s is not a capsule: it printed %q in place of the handshake", r.program(), clip(r.firstLine()))
 	default:
-		return fault(hint, "%s %s while it was being started%s: %w", r.cmd.Path, r.ending(), words, cause)
+		return fault(hint, "%s %s while it was being started%s: %w", r.program(), r.ending(), words, cause)
 	}
 }
 
