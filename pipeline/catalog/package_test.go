@@ -115,7 +115,7 @@ func TestBrokenPackages(t *testing.T) {
 func TestLockedPackage(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "packed.cap")
-	packageOf(t, "packed", path, pack.Writing{Passphrase: "correct horse"})
+	packageOf(t, "packed", path, pack.Writing{Passphrase: "correct horse", WorkFactor: 10})
 	asked := 0
 	load := Loader{Cache: &pack.Cache{Dir: t.TempDir()}, Key: func() (string, error) { asked++; return "", nil }}
 	if _, err := load.Load(context.Background(), path); core.KindOf(err) != core.Denied || asked != 1 {

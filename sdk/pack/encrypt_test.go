@@ -16,7 +16,7 @@ func given(s string) Key { return func() (string, error) { return s, nil } }
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
 	const secret = "correct horse"
-	path, w := packed(t, fire(), Writing{Passphrase: secret, workFactor: 10})
+	path, w := packed(t, fire(), Writing{Passphrase: secret, WorkFactor: 10})
 	data := readFile(t, path)
 	if bytes.Contains(data, []byte("capsule.yaml")) || bytes.Contains(data, []byte("You may")) {
 		t.Error("its content can be read")
@@ -69,7 +69,7 @@ func TestEncrypted(t *testing.T) {
 func TestSignEncrypted(t *testing.T) {
 	t.Parallel()
 	const secret = "correct horse"
-	path, w := packed(t, fire(), Writing{Passphrase: secret, workFactor: 10})
+	path, w := packed(t, fire(), Writing{Passphrase: secret, WorkFactor: 10})
 	k := newKey(t)
 	if _, err := Sign(context.Background(), path, k, given("wrong horse"), nil); core.KindOf(err) != core.Denied {
 		t.Errorf("with another key: %v", err)
@@ -101,7 +101,7 @@ func TestInspect(t *testing.T) {
 	files := fire()
 	sum := "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58" // of a megabyte of zeros
 	files["capsule.yaml"] += "models:\n- {file: fire.bin, sha256: " + sum + ", licence: MIT}\n- {file: far.onnx, sha256: " + sum + ", url: \"https://example.com/far.onnx\"}\n"
-	path, w := packed(t, files, Writing{Passphrase: secret, workFactor: 10})
+	path, w := packed(t, files, Writing{Passphrase: secret, WorkFactor: 10})
 	r, err := Inspect(path, given(""), nil)
 	if err != nil || !r.Locked || !r.Encrypted || r.WorkFactor != 10 || r.Size != w.Size || r.Name != "" || r.Digest != "" || len(r.Files) != 0 {
 		t.Errorf("locked: %+v, %v", r, err)

@@ -34,7 +34,7 @@ type Writing struct {
 	// Progress is told of bytes read; every byte is read twice. nil: nobody is told.
 	Progress func(done, total int64)
 
-	workFactor int // of scrypt; 0: age's own choice
+	WorkFactor int // of scrypt, a power of two; 0: age's own choice, 18
 }
 
 // Written is what became of a folder.
@@ -106,7 +106,7 @@ func (s *sources) write(w Writing, m manifest.Manifest) (Digest, error) {
 	if len(text) > maxManifest {
 		return Digest{}, core.Faultf(core.Invalid, "pack", s.dir, "its manifest would have %d bytes, more than %d: it has too many files", len(text), maxManifest)
 	}
-	o := outcome{path: w.Out, passphrase: w.Passphrase, workFactor: w.workFactor}
+	o := outcome{path: w.Out, passphrase: w.Passphrase, workFactor: w.WorkFactor}
 	err = o.write(func(z *zip.Writer) error {
 		if err := writeText(z, manifest.FileName, text); err != nil {
 			return err
@@ -129,7 +129,8 @@ func (s *sources) write(w Writing, m manifest.Manifest) (Digest, error) {
 
 // header gives a header without anything that is not of the content: no time, no owner.
 func header(name string, executable bool) *zip.FileHeader {
-	h := &zip.FileHeader{Name: name, CreatorVersion: 3 << 8, ReaderVersion: 20, ModifiedDate: 1<<5 | 1} // 1 January 1980
+	h := &zip.FileHeader{Name: name, CreatorVersion: 3 << 8, ReaderVersion: 20}
+	h.ModifiedDate = 1<<5 | 1 //lint:ignore SA1019 1 January 1980; CreateRaw looks at no other field
 	mode := uint32(0o100644)
 	if executable {
 		mode = 0o100755

@@ -15,9 +15,19 @@ import (
 	"golang.org/x/term"
 )
 
-// loadCapsules is catalog.Load with a person to ask for passphrases.
+// loadCapsules is catalog.Load with a person to ask for passphrases, and to be shown how far
+// packages are unpacked.
 func loadCapsules(ctx context.Context, paths []string) ([]catalog.Entry, error) {
-	return catalog.Loader{Key: keyOrAsk(pack.EnvKey)}.Load(ctx, paths...)
+	var shown *fetchProgress
+	entries, err := catalog.Loader{Key: keyOrAsk(pack.EnvKey), Progress: func(name string, done, total int64) {
+		if shown == nil || shown.name != name {
+			shown.stop()
+			shown = &fetchProgress{name: name, w: os.Stderr}
+		}
+		shown.show(done, total)
+	}}.Load(ctx, paths...)
+	shown.stop()
+	return entries, interruptedOr(ctx, err)
 }
 
 // specOf says how a capsule of the catalogue is launched.

@@ -314,7 +314,7 @@ func (p *fetchProgress) show(done, total int64) {
 }
 
 func (p *fetchProgress) stop() {
-	if p.bar != nil {
+	if p != nil && p.bar != nil {
 		_ = p.bar.Finish()
 	}
 }
