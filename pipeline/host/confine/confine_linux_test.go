@@ -204,7 +204,13 @@ func TestGuard(t *testing.T) {
 	told := make(chan error, 2)
 	held := &Held{pid: cmd.Process.Pid, cage: Cage{Memory: 4096, Processes: 5}}
 	forget := g.Watch("x", held, func(err error) { told <- err })
+	if stands(cmd.Process.Pid) || unix.Kill(cmd.Process.Pid, unix.SIGSTOP) != nil {
+		t.Error("it stands still by itself")
+	}
 	err := <-told
+	if !stands(cmd.Process.Pid) {
+		t.Error("what somebody stopped was sent on")
+	}
 	if core.KindOf(err) != core.CapsuleLimit || !strings.Contains(err.Error(), "capsule x: it took") {
 		t.Errorf("got %v", err)
 	}

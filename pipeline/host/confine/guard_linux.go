@@ -31,12 +31,15 @@ type ward struct {
 	tell  func(error)
 	found []int // its processes at the last count
 	told  bool
+
+	parent bool // it can start processes
+	halted bool // it stands still until it is sent on
 }
 
 // Watch looks at a process until the returned function is called, which does not wait. tell is
 // called at most once, with a fault of kind CapsuleLimit: it must not wait for the guard.
 func (g *Guard) Watch(name string, h *Held, tell func(error)) (forget func()) {
-	w := &ward{held: h, name: name, tell: tell, found: []int{h.pid}}
+	w := &ward{held: h, name: name, tell: tell, found: []int{h.pid}, parent: h.cage.Processes != 0 || !filters()}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -95,13 +98,16 @@ func (g *Guard) look() {
 	if len(wards) == 0 {
 		return
 	}
-	halted := g.count(wards)
+	g.count(wards)
 	for _, w := range wards {
-		if err := w.check(g.ticks); err != nil {
+		err := w.check(g.ticks)
+		if w.halted {
+			w.halted = false
+			_ = unix.Kill(-w.held.pid, unix.SIGCONT)
+		}
+		if err != nil {
 			w.told = true
 			w.tell(err)
-		} else if halted {
-			_ = unix.Kill(-w.held.pid, unix.SIGCONT)
 		}
 	}
 }
@@ -115,31 +121,38 @@ const (
 	haltAt     = 400
 )
 
-// count finds the processes of the wards, where it is time or there may be many. halted says
-// that they have to be sent on.
-func (g *Guard) count(wards []*ward) (halted bool) {
-	now := threads()
+// count finds the processes of the wards that may have any, where it is time or there may be
+// many.
+func (g *Guard) count(wards []*ward) {
 	g.ticks++
+	leaders := make(map[int]bool, len(wards))
+	for _, w := range wards {
+		if w.parent {
+			leaders[w.held.pid] = true
+		}
+	}
+	if len(leaders) == 0 {
+		return
+	}
+	now := threads()
 	if g.ticks%countEvery != 1 && now <= g.threads+countAt {
 		g.threads = min(g.threads, now)
-		return false
+		return
 	}
-	if g.ticks > 1 && now > g.threads+haltAt {
-		halted = true
-		for _, w := range wards {
+	halt := g.threads > 0 && now > g.threads+haltAt
+	g.threads = now
+	for _, w := range wards {
+		if halt && w.parent && !stands(w.held.pid) {
+			w.halted = true
 			_ = unix.Kill(-w.held.pid, unix.SIGSTOP)
 		}
 	}
-	g.threads = now
-	leaders := make(map[int]bool, len(wards))
-	for _, w := range wards {
-		leaders[w.held.pid] = true
-	}
 	found := members(leaders)
 	for _, w := range wards {
-		w.found = found[w.held.pid]
+		if w.parent {
+			w.found = found[w.held.pid]
+		}
 	}
-	return halted
 }
 
 // check holds a ward against its cage.

@@ -32,6 +32,12 @@ func members(groups map[int]bool) map[int][]int {
 	return found
 }
 
+// stands says whether somebody has stopped a process.
+func stands(pid int) bool {
+	_, state, ok := strings.Cut(readFile(fmt.Sprintf("/proc/%d/stat", pid)), ") ")
+	return ok && state[0] == 'T'
+}
+
 // ended says whether a process is gone but for its number.
 func ended(pid int) bool {
 	_, state, ok := strings.Cut(readFile(fmt.Sprintf("/proc/%d/stat", pid)), ") ")
