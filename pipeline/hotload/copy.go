@@ -112,16 +112,40 @@ func (c *candidate) launch(ctx context.Context, k *Keeper) {
 	c.capsule, c.err = k.cfg.Launch(ctx, spec)
 	if c.err != nil {
 		c.capsule = nil // it may be a nil pointer in the interface
+		c.err = c.elsewhere(c.err)
 	}
+}
+
+// elsewhere has a fault speak of the files on disk: the copy is about to go.
+func (c *candidate) elsewhere(err error) error {
+	if c.copied == "" {
+		return err
+	}
+	return &translated{err, strings.NewReplacer(c.copied, c.want.folder())}
+}
+
+// translated is an error in other words.
+type translated struct {
+	error
+	words *strings.Replacer
+}
+
+func (t *translated) Error() string { return t.words.Replace(t.error.Error()) }
+
+func (t *translated) Unwrap() error { return t.error }
+
+// folder gives the folder that the files to be copied are in.
+func (w Wanted) folder() string {
+	if w.Dir != "" {
+		return w.Dir
+	}
+	return filepath.Dir(w.Spec.Path)
 }
 
 // copy copies the capsule and gives the path of the program in the copy.
 func (c *candidate) copy(k *Keeper) (string, error) {
 	c.copied = filepath.Join(k.scratch, c.name+"-"+strconv.FormatUint(k.copies.Add(1), 10))
-	from := c.want.Dir
-	if from == "" {
-		from = filepath.Dir(c.want.Spec.Path)
-	}
+	from := c.want.folder()
 	program, err := filepath.Rel(from, c.want.Spec.Path)
 	if err != nil {
 		return "", core.Faultf(core.Invalid, "watch capsule", c.name, "%w", err)

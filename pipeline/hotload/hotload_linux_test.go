@@ -373,8 +373,12 @@ func TestRefused(t *testing.T) {
 			session := s.open()
 			s.next(session, 5)
 			tt.install(t, folder)
-			if r := s.update(); r.Refused["detector_marker"] == nil || !strings.Contains(r.Refused["detector_marker"].Error(), tt.says) || !r.Empty() {
+			r := s.update()
+			if r.Refused["detector_marker"] == nil || !strings.Contains(r.Refused["detector_marker"].Error(), tt.says) || !r.Empty() {
 				t.Fatalf("%+v, want a refusal that says %q", r, tt.says)
+			}
+			if strings.Contains(r.Refused["detector_marker"].Error(), s.keeper.scratch) {
+				t.Errorf("%v speaks of a copy that is gone", r.Refused["detector_marker"])
 			}
 			launched := fmt.Sprint(s.launches)
 			if r := s.update(); len(r.Refused) != 0 || fmt.Sprint(s.launches) != launched {
