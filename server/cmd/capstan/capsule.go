@@ -13,6 +13,6 @@ check and run.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(capsuleCheckCommand(), capsuleRunCommand(), capsuleBenchCommand())
-	cmd.AddCommand(packCommand(), inspectCommand(), verifyCommand(), signCommand(), keysCommand(), unpackCommand(), listCommand(), newCommand())
+	cmd.AddCommand(packCommand(), inspectCommand(), verifyCommand(), signCommand(), keysCommand(), unpackCommand(), listCommand(), newCommand(), importCommand())
 	return cmd
 }

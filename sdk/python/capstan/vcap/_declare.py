@@ -169,7 +169,8 @@ def declare(d: Mapping[str, Any], host: Any, entry: str) -> type:
 
 
 def _description(d: Mapping[str, Any]) -> Description:
-    return Description(d["size"], d["detections"], {n: v for n, v in d["attributes"]}, d["encoded"], d["tracked"], d["extra_data"])
+    attributes = {n: tuple(v) for n, v in d["attributes"]}
+    return Description(d["size"], tuple(d["detections"]), attributes, d["encoded"], d["tracked"], tuple(d["extra_data"]))
 
 
 def _option(o: Mapping[str, Any]) -> Option:
