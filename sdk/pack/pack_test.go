@@ -220,6 +220,7 @@ func TestWriteRefuses(t *testing.T) {
 		"what gitignore can":     {with(IgnoreName, "!keep\n"), Writing{}, "is no pattern"},
 		"a model of other bytes": {with("capsule.yaml", testManifest+"models: [{file: fire.bin, sha256: "+strings.Repeat("0", 63)+"a}]\n"), Writing{}, "the manifest's models say SHA-256 0000"},
 		"a short passphrase":     {fire(), Writing{Passphrase: "1234567"}, "a passphrase of 7 bytes is guessed soon"},
+		"too much work":          {fire(), Writing{Passphrase: "correct horse", WorkFactor: 31}, "work factor 31 is not within 1..20"},
 		"no such platform":       {fire(), Writing{Programs: []manifest.Program{{Platform: "linux/amd64", Path: "bin/other"}}}, `the program "bin/other" is not there`},
 		"too deep":               {with(strings.Repeat("d/", 40)+"x", "x"), Writing{}, "more than 32 folders deep"},
 	} {

@@ -60,6 +60,9 @@ func Write(ctx context.Context, dir string, w Writing) (Written, error) {
 	if n := len(w.Passphrase); n > 0 && n < MinPassphrase {
 		return out, core.Faultf(core.Invalid, "pack", w.Out, "a passphrase of %d bytes is guessed soon; want %d or more", n, MinPassphrase)
 	}
+	if w.WorkFactor < 0 || w.WorkFactor > maxWork {
+		return out, core.Faultf(core.Invalid, "pack", w.Out, "work factor %d is not within 1..%d", w.WorkFactor, maxWork)
+	}
 	path := filepath.Join(dir, manifest.FileName)
 	text, err := manifest.ReadFile(path)
 	if err != nil {

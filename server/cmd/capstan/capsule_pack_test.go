@@ -213,6 +213,36 @@ func TestWithModels(t *testing.T) {
 	}
 }
 
+// TestSpecOfPackage: the program of a package is checked before it starts, and looks for models
+// in its own package first.
+func TestSpecOfPackage(t *testing.T) {
+	dir, path := smokeFolder(t), filepath.Join(t.TempDir(), "x.cap")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "models"), 0o755), os.WriteFile(filepath.Join(dir, "models", "x.onnx"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CAPSTAN_CACHE", t.TempDir())
+	t.Setenv("CAPSTAN_MODELS", "/elsewhere")
+	must(t, "pack", dir, "-o", path, "--quiet")
+	for name, c := range map[string]struct {
+		path string
+		sum  int
+		env  bool
+	}{"package": {path, 64, true}, "folder": {dir, 0, false}} {
+		entries, err := loadCapsules(t.Context(), []string{c.path})
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%s: %v, %v", name, entries, err)
+		}
+		spec, err := specOf(entries[0], nil)
+		if err != nil || len(spec.SHA256) != c.sum || (spec.Renew != nil) != c.env || spec.Path != entries[0].Program() {
+			t.Errorf("%s: %+v, %v", name, spec, err)
+		}
+		want := "CAPSTAN_MODELS=" + filepath.Join(entries[0].Dir, "models") + ":/elsewhere"
+		if c.env != (len(spec.Env) == 1 && spec.Env[0] == want) {
+			t.Errorf("%s: environment %q, want %s", name, spec.Env, want)
+		}
+	}
+}
+
 // TestInspectOlder shows packages of the older format.
 func TestInspectOlder(t *testing.T) {
 	t.Setenv(pack.KeyEnv, "")
