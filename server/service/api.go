@@ -28,10 +28,9 @@ type Snapshot struct {
 // ZoneStatus is a zone's status as it is told outside.
 type ZoneStatus struct {
 	zones.Status
-	At      time.Time    // wall clock, the same for all zones of a stream
-	Alarms  []core.Alarm // of the zone
-	Alerts  []core.Alert // that are on, and those that ended with this status
-	Invalid bool         // reserved for streams whose source has failed: the last result is old
+	At     time.Time    // wall clock, the same for all zones of a stream
+	Alarms []core.Alarm // of the zone
+	Alerts []core.Alert // that are on, and those that ended with this status
 }
 
 // StreamState is how a stream does.
