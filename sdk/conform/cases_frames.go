@@ -60,6 +60,33 @@ func (t *trial) formats() {
 			give(t.pictured(n, format))
 		}
 	}
+	t.scene()
+}
+
+// sceneLength is how many frames a scene has, ten a second: in the second half of them something
+// moves.
+const sceneLength = 25
+
+// scene is a square that moves over a steady picture, on a stream of its own: what looks for
+// motion finds it.
+func (t *trial) scene() {
+	st := t.begin()
+	if st == nil {
+		return
+	}
+	defer st.close()
+	for i := range sceneLength {
+		if t.over() {
+			return
+		}
+		f := t.filled(Gradient, t.accepted()[0], plainW, plainH, 0, false, 1)
+		f.Info.PTS = core.PTS(i) * core.PTS(100*time.Millisecond)
+		if i > sceneLength/2 {
+			drawSquare(f, 9*i, 60)
+		}
+		f.Nodes = Nodes(t.random(12), t.decl.Input, f.Info.Caps, 2)
+		st.give(f)
+	}
 }
 
 func (t *trial) sizes() {

@@ -17,11 +17,13 @@ const playLength = 8
 // play makes frame i of a series: pictures and nodes follow from the series alone, and nodes of
 // one frame follow from those of the one before, as in a video.
 func (t *trial) play(series uint64, i int) *Frame {
-	var f *Frame
-	if i%4 == 3 {
-		f = t.pictured(i/4+int(series), t.accepted()[0])
-	} else {
-		f = t.filled(Patterns[2+(i+int(series))%2], t.accepted()[0], plainW, plainH, 0, false, series*100+uint64(i))
+	f := t.filled(Gradient, t.accepted()[0], plainW, plainH, 0, false, series)
+	drawSquare(f, 40+17*i, 30+int(series)*20)
+	switch {
+	case i == playLength-1:
+		f = t.pictured(int(series), t.accepted()[0])
+	case i%4 == 2:
+		f = t.filled(Noise, t.accepted()[0], plainW, plainH, 0, false, series*100+uint64(i))
 	}
 	f.Nodes = Nodes(t.random(series), t.decl.Input, core.Caps{Width: plainW, Height: plainH}, 2+int(series)%3)
 	for j, n := range f.Nodes {
@@ -29,6 +31,25 @@ func (t *trial) play(series uint64, i int) *Frame {
 		n.Offset(float64(-i), float64(-i%3))
 	}
 	return f
+}
+
+// squareSide is that of a square that moves over the pictures of a play, so that there is
+// something to see for capsules that look for motion.
+const squareSide = 40
+
+// drawSquare turns a square of the first plane around: bright becomes dark.
+func drawSquare(f *Frame, x, y int) {
+	if f.Layout.Format == "" {
+		return
+	}
+	p := f.Layout.Planes[0]
+	row, rows := f.Layout.Format.PlaneSize(0, f.Layout.Width, f.Layout.Height)
+	wide := row / f.Layout.Width
+	for line := y; line < min(y+squareSide, rows); line++ {
+		for at := min(x*wide, row); at < min((x+squareSide)*wide, row); at++ {
+			f.Memory[p.Offset+int64(line*p.Stride+at)] ^= 255
+		}
+	}
 }
 
 // alone plays a series on a stream of its own and gives what came, in words that can be compared.

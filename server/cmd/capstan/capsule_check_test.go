@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +55,28 @@ func TestCapsuleCheck(t *testing.T) {
 	c = call(t, "capsule", "check", wrong, "--case", "manifest,refusals")
 	if c.status != 1 || !strings.Contains(c.stdout, "FAILED  manifest") || !strings.Contains(c.stdout, `"max: 0.45" by the program, and is "max: 0.5"`) || !strings.Contains(c.stderr, "1 case failed") {
 		t.Errorf("status %d:\n%s%s", c.status, c.stdout, c.stderr)
+	}
+}
+
+// TestCapsuleCheckPython is the same run on a capsule in Python.
+func TestCapsuleCheckPython(t *testing.T) {
+	sdk, err := filepath.Abs(filepath.Join(root, "sdk", "python"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf").CombinedOutput(); err != nil {
+		t.Skipf("python3 with grpcio and numpy is absent: %v: %s", err, out)
+	}
+	t.Setenv("PYTHONPATH", sdk)
+	c := call(t, "capsule", "check", filepath.Join(root, "examples", "python-hello"), "--opens", "20", "--json")
+	var r conform.Report
+	if err := json.Unmarshal([]byte(c.stdout), &r); err != nil || c.status != 0 || r.Failed != 0 {
+		t.Fatalf("status %d, %v\n%s%s", c.status, err, c.stdout, c.stderr)
+	}
+	for _, name := range []string{"manifest", "refusals", "streams", "deadline", "kill", "reopen", "close", "classes"} {
+		if one, ok := r.Case(name); !ok || one.Verdict != conform.Passed && one.Verdict != conform.Noted {
+			t.Errorf("case %s: %+v", name, one)
+		}
 	}
 }
 
