@@ -16,6 +16,9 @@ import (
 	"github.com/capstan-video/capstan/pipeline/replay"
 	"github.com/capstan-video/capstan/sdk/bundle"
 	"github.com/capstan-video/capstan/sdk/bundle/diff"
+	"github.com/capstan-video/capstan/sdk/conform"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // recordTo runs capstan record and wants a bundle.
@@ -238,5 +241,49 @@ func TestRecordUsage(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(out + "*"); len(left) != 0 {
 		t.Errorf("it leaves %v", left)
+	}
+}
+
+// TestKitFlagsAreDocumented wants every flag of these commands in its document, or in that of run.
+func TestKitFlagsAreDocumented(t *testing.T) {
+	t.Parallel()
+	run, err := os.ReadFile(filepath.Join(root, "docs", "1-start.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file    string
+		command *cobra.Command
+	}{
+		{"bundle.md", recordCommand()}, {"bundle.md", replayCommand()}, {"check.md", capsuleCheckCommand()}, {"check.md", capsuleRunCommand()}, {"check.md", capsuleBenchCommand()},
+	} {
+		own, err := os.ReadFile(filepath.Join(root, "docs", "reference", c.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		c.command.Flags().VisitAll(func(f *pflag.Flag) {
+			n++
+			if !strings.Contains(string(own), "`--"+f.Name) && !strings.Contains(string(run), "`--"+f.Name) {
+				t.Errorf("docs/reference/%s does not tell of --%s of %s", c.file, f.Name, c.command.Name())
+			}
+		})
+		if n < 6 {
+			t.Errorf("%s has %d flags", c.command.Name(), n)
+		}
+	}
+}
+
+// TestEveryCaseIsDocumented wants every case of the conformance run in its document.
+func TestEveryCaseIsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "reference", "check.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range conform.Names() {
+		if !strings.Contains(string(text), "| `"+name+"` |") {
+			t.Errorf("docs/reference/check.md does not tell of case %s", name)
+		}
 	}
 }
