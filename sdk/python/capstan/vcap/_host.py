@@ -133,32 +133,35 @@ class Host:
 
 
 def shell(host: Host) -> type:
-    """The class of a capsule whose work host does."""
+    """The class of a capsule whose work host does, which is its attribute of that name."""
+    work = host
 
     class Shell:
+        host = work
+
         @classmethod
         def load(cls, log: Any) -> None:
-            host.load(log)
+            work.load(log)
 
         @classmethod
         def unload(cls) -> None:
-            host.unload()
+            work.unload()
 
         def open(self, options: Any, stream: str) -> None:
-            host.open(stream, options)
+            work.open(stream, options)
             self.stream = stream
 
         def configure(self, options: Any) -> None:
-            host.configure(self.stream, options)
+            work.configure(self.stream, options)
 
         def process(self, frame: Frame) -> Iterator[Node]:
-            return host.frames([frame])[0]
+            return work.frames([frame])[0]
 
         def process_batch(self, frames: List[Frame]) -> List[Iterator[Node]]:
-            return host.frames(frames)
+            return work.frames(frames)
 
         def close(self) -> None:
             if hasattr(self, "stream"):
-                host.close(self.stream)
+                work.close(self.stream)
 
     return Shell
