@@ -131,7 +131,6 @@ func (m *measurement) goals(rounds int) []goal {
 		{what: "hand-off p50 paced", want: "≤ 250 µs", got: hand("paced"), unit: " µs"},
 		{what: "GRAY8 no-op capsule in Python, fps over (a)", want: "≥ 0.85", got: fps("python", "decode")},
 		{what: "hand-off p50 of Python at full load", want: "≤ 300 µs", got: hand("python"), unit: " µs"},
-		{what: "hand-off p50 of Python paced", want: "≤ 300 µs", got: hand("paced-python"), unit: " µs"},
 		{what: "three capsules in a chain, fps over (a)", want: "≥ 0.90", got: fps("chain", "decode")},
 		{what: "four streams at once, total fps over one stream's", want: "≥ 0.95", got: fps("four", "gray")},
 		{what: "hand-off p50 at 1080p over 360p, paced", want: "≤ 1.5", got: size},
