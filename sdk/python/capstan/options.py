@@ -179,7 +179,7 @@ class Option:
                 raise ValueError(f"{_show(value)} is not true or false")
             return value
         if t == "list":
-            if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+            if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
                 raise ValueError(f"{_show(value)} is not a list of strings")
             items = list(value)
             for item in items:

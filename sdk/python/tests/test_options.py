@@ -72,6 +72,7 @@ def test_check_takes(o, value, want):
         (of("", secret=True), 123456, "a secret is a string"),
         (of(["x"]), ["a", 1], "1 is not a string of the list"),
         (of(["x"]), "a", '"a" is not a list of strings'),
+        (of(["x"]), {"a": "b"}, "is not a list of strings"),
         (of(S), "5", "is not a duration"),
         (of(S), 1e18, "too long"),
         (of(S, max=S), "2s", "2s is not within ..1"),
