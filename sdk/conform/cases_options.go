@@ -2,7 +2,9 @@ package conform
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,7 +214,8 @@ func (t *trial) refusals() {
 			values[o.Name+": "+word] = map[string]any{o.Name: v}
 		}
 	}
-	for word, given := range values {
+	for _, word := range slices.Sorted(maps.Keys(values)) {
+		given := values[word]
 		if st, err := t.tryOpen(s, given); err == nil {
 			st.close()
 			t.fail("Check options as their declaration says: limits are inclusive, booleans are not numbers, NaN and infinity are refused.", "", "it takes %s", word)

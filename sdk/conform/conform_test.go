@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -716,5 +718,39 @@ func TestOptionsThatItNeeds(t *testing.T) {
 			t.Log(c.Name, c.Verdict, c.Findings)
 		}
 		t.Errorf("%d cases failed", r.Failed)
+	}
+}
+
+// TestDataPictures takes one picture of each folder, and none that is too large or none at all.
+func TestDataPictures(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put := func(name string, w, h int) {
+		path := filepath.Join(dir, "images", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if err := png.Encode(file, image.NewGray(image.Rect(0, 0, w, h))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a/1.png", 1200, 1000)
+	put("a/2.png", 20, 10)
+	put("a/3.png", 30, 10)
+	put("b/1.png", 40, 10)
+	if err := os.WriteFile(filepath.Join(dir, "images", "b", "0.png"), []byte("no picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := conform.DataPictures(dir)
+	if len(got) != 2 || got[0].Bounds().Dx() != 20 || got[1].Bounds().Dx() != 40 {
+		t.Errorf("%d pictures", len(got))
+	}
+	if none := conform.DataPictures(filepath.Join(dir, "nothing")); len(none) != 0 {
+		t.Errorf("%d pictures where there are none", len(none))
 	}
 }

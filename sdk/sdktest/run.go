@@ -2,6 +2,7 @@ package sdktest
 
 import (
 	"image"
+	"os"
 	"testing"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Run is the conformance run that every capsule has to pass, on the given pictures and on many
-// of its own making. It holds the capsule against its declaration with every format, every
+// of its own making, or, where none are given, those of $CAPSTAN_TESTDATA. It holds the capsule against its declaration with every format, every
 // option at its limits and beyond, no nodes and odd ones, frames of many streams at once, and
 // checks that nothing is left when it is closed. capstan capsule check is the same run over a
 // real process, with the cases that need one.
@@ -25,6 +26,9 @@ func Run(t *testing.T, c sdk.Capsule, images ...image.Image) {
 // RunWith is Run with options that the capsule cannot do without, a path for example.
 func RunWith(t *testing.T, c sdk.Capsule, base map[string]any, images ...image.Image) {
 	t.Helper()
+	if data := os.Getenv(conform.DataEnv); data != "" && len(images) == 0 {
+		images = conform.DataPictures(data)
+	}
 	RunSuite(t, c, conform.Suite{Options: base, Pictures: images})
 }
 

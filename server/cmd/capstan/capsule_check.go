@@ -169,8 +169,12 @@ func ownOptions(e catalog.Entry, texts []string) (map[string]any, error) {
 	return options[e.Declaration.Name], err
 }
 
-// loadPictures reads the files that a check is to look at.
+// loadPictures reads the files that a check is to look at; without any, those of the test data,
+// where there is some.
 func loadPictures(paths []string) ([]image.Image, error) {
+	if data := os.Getenv(conform.DataEnv); data != "" && len(paths) == 0 {
+		return conform.DataPictures(data), nil
+	}
 	var list []image.Image
 	for _, path := range paths {
 		file, err := os.Open(path)
