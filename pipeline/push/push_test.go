@@ -646,3 +646,32 @@ func BenchmarkPush1080p(b *testing.B) {
 		})
 	}
 }
+
+// FuzzFrame pushes planes of any size: what does not fit is refused, nothing panics.
+func FuzzFrame(f *testing.F) {
+	f.Add(0, 8, 6, 8, 3, 48, 24)
+	f.Add(1, 9, 7, 16, 5, 120, 20)
+	f.Add(3, 1, 1, 3, 0, 3, 0)
+	f.Add(2, 1<<20, -1, -8, 1<<60, 10, 0)
+	m := New(nil)
+	feed, err := m.Feed("fuzz", Config{Full: DropOldest})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { feed.Close() })
+	f.Fuzz(func(t *testing.T, format, w, h, stride, chroma, bytes, more int) {
+		fr := Frame{Format: append(core.PixelFormats, "YUY2")[uint(format)%6], Width: w, Height: h}
+		for i := range fr.Format.Planes() {
+			n, s := bytes, stride
+			if i > 0 {
+				n, s = more, chroma
+			}
+			fr.Planes, fr.Strides = append(fr.Planes, make([]byte, uint(n)%(1<<16))), append(fr.Strides, s)
+		}
+		before := feed.Stats().Pushed
+		err := feed.Push(t.Context(), fr)
+		if pushed := feed.Stats().Pushed > before; pushed != (err == nil) || err != nil && core.KindOf(err) != core.Invalid {
+			t.Errorf("pushed %t: %v", pushed, err)
+		}
+	})
+}
