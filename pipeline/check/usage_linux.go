@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk/conform"
@@ -19,12 +20,40 @@ const (
 	kill = syscall.SIGKILL
 )
 
-// signalProcess sends a signal to the capsule's process alone; the host ends the group.
+// signalProcess sends a signal to the capsule's process alone; the host ends the group. A process
+// that is halted stands still when it returns.
 func signalProcess(pid int, s syscall.Signal) error {
 	if pid <= 0 {
 		return core.Faultf(core.CapsuleExited, "signal", "", "the capsule has no process")
 	}
-	return syscall.Kill(pid, s)
+	if err := syscall.Kill(pid, s); err != nil || s != halt {
+		return err
+	}
+	for range 200 { // each thread stops in its own time
+		if standsStill(pid) {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return core.Faultf(core.CapsuleFailed, "signal", "", "process %d does not stop", pid)
+}
+
+// standsStill says whether every thread of a process is stopped.
+func standsStill(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return false
+		}
+		if state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])); len(state) == 0 || state[0] != "T" && state[0] != "t" {
+			return false
+		}
+	}
+	return true
 }
 
 // usageOf adds up what a capsule's process group holds; processes that end meanwhile count nothing.

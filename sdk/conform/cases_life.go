@@ -48,7 +48,7 @@ func (t *trial) answersAgain(p Process, st *stream, after string) {
 }
 
 // hastily is the deadline that is let pass.
-const hastily = 3 * time.Second
+const hastily = 5 * time.Second
 
 func (t *trial) deadline() {
 	p, st := t.process(hastily)
