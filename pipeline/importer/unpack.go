@@ -219,5 +219,7 @@ func (m *Imported) prune(dir string) error {
 var levels = []Level{Cannot, Limits, Works}
 
 func (m *Imported) sort() {
-	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level)) })
+	slices.SortStableFunc(m.Findings, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level))
+	})
 }
