@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,11 @@ type output struct {
 	unsaid     uint64
 	said       time.Time
 	tail       []string // the last lines of standard error
+	dying      string   // the first line by which Go says that it ends the program
 }
+
+// deaths are how such lines begin. Stacks follow, longer than what is kept of the end.
+var deaths = []string{"panic: ", "fatal error: ", "unexpected fault address "}
 
 func newOutput(log hclog.Logger) *output {
 	return &output{log: log, allowance: linesBurst, last: time.Now(), said: time.Now()}
@@ -85,6 +90,9 @@ func (o *output) keep(line string) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.dying == "" && slices.ContainsFunc(deaths, func(d string) bool { return strings.HasPrefix(line, d) }) {
+		o.dying = line[:min(len(line), maxLine)]
+	}
 	if o.tail = append(o.tail, line[:min(len(line), maxLine)]); len(o.tail) > lastLines {
 		o.tail = o.tail[1:]
 	}
@@ -95,15 +103,14 @@ func (o *output) keep(line string) {
 func (o *output) lastWords() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.dying != "" {
+		return clip(strings.TrimSpace(o.dying))
+	}
 	var words []string
 	for _, l := range o.tail {
-		if l = plain(l); l == "" {
-			continue
+		if l = plain(l); l != "" {
+			words = append(words, l)
 		}
-		if strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
-			return clip(l)
-		}
-		words = append(words, l)
 	}
 	return clip(strings.Join(words[max(0, len(words)-3):], " | "))
 }
