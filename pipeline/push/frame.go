@@ -2,7 +2,6 @@ package push
 
 import (
 	"image"
-	"image/color"
 	"time"
 
 	"github.com/capstan-video/capstan/core"
@@ -144,12 +143,20 @@ func copyImage(d planes, img image.Image) {
 				out[3*x], out[3*x+1], out[3*x+2] = row[4*x], row[4*x+1], row[4*x+2]
 			}
 		}
+	case image.RGBA64Image:
+		for y := range d.h {
+			out := d.p[0][y*d.stride[0]:]
+			for x := range d.w {
+				c := m.RGBA64At(r.Min.X+x, r.Min.Y+y)
+				out[3*x], out[3*x+1], out[3*x+2] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
+			}
+		}
 	default:
 		for y := range d.h {
 			out := d.p[0][y*d.stride[0]:]
 			for x := range d.w {
-				c := color.RGBAModel.Convert(img.At(r.Min.X+x, r.Min.Y+y)).(color.RGBA)
-				out[3*x], out[3*x+1], out[3*x+2] = c.R, c.G, c.B
+				red, green, blue, _ := img.At(r.Min.X+x, r.Min.Y+y).RGBA()
+				out[3*x], out[3*x+1], out[3*x+2] = uint8(red>>8), uint8(green>>8), uint8(blue>>8)
 			}
 		}
 	}

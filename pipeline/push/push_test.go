@@ -489,11 +489,13 @@ func TestImages(t *testing.T) {
 	for y := range 30 {
 		for x := range 30 {
 			rgba.Set(x, y, at(x, y))
-			nrgba.Set(x, y, at(x, y))
+			c := at(x, y)
+			nrgba.SetNRGBA(x, y, color.NRGBA{c.R, c.G, c.B, uint8(255 - 8*x)})
 			gray.Set(x, y, at(x, y))
 		}
 	}
 	images["RGBA"], images["NRGBA"], images["Gray"] = rgba.SubImage(r), nrgba.SubImage(r), gray.SubImage(r)
+	images["another kind"] = struct{ image.Image }{nrgba.SubImage(r)}
 	for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio440, image.YCbCrSubsampleRatio411} {
 		m := image.NewYCbCr(whole, ratio)
 		for y := range 30 {

@@ -57,3 +57,19 @@ func ExampleAssign() {
 	fmt.Println(tensor.Assign(cost))
 	// Output: [{0 1} {1 0}]
 }
+
+// Parts of a frame, a face each, as one batch of a model: ImageNet's mean and spread.
+func ExampleInput_Batch() {
+	model := tensor.Input{Width: 112, Height: 112, Scale: 1.0 / 255, Mean: [3]float32{0.485, 0.456, 0.406}, Std: [3]float32{0.229, 0.224, 0.225}}
+	faces := []sdk.Box{{X1: 10, Y1: 10, X2: 66, Y2: 66}, {X1: 300, Y1: 100, X2: 400, Y2: 200}}
+	input, places, err := model.Batch(frame(), faces)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(input.Shape())
+	fmt.Println(places[0].Point(56, 56)) // the middle of the input is that of the face
+	// Output:
+	// (2, 3, 112, 112)
+	// {38 38}
+}
