@@ -157,8 +157,17 @@ func fed(c *pipelinetest.Capsule) [][]string {
 
 // TestFeeding runs the feeding tables of the capsule contract: one frame, and what each capsule
 // was called with. A capsule for single nodes gets all of a frame's in one call.
-func TestFeeding(t *testing.T) {
-	t.Parallel()
+// feeding is a row of the feeding tables.
+type feeding struct {
+	name     string
+	capsules []*pipelinetest.Capsule
+	fed      map[string][][]string
+	nodes    []string
+	starved  map[string]string // capsule → what its nodes lack
+	violates string            // a capsule with violations
+}
+
+func feedings() []feeding {
 	face := declare("detector_face", core.Description{}, core.Description{Size: core.SizeAll, Detections: []string{"face"}})
 	faceFast := declare("detector_face_fast", core.Description{}, core.Description{Size: core.SizeAll, Detections: []string{"face"}})
 	wild := func(name, class string) core.Declaration {
@@ -171,14 +180,7 @@ func TestFeeding(t *testing.T) {
 	}
 	compare := declare("identitycard", core.Description{Size: core.SizeAll, Detections: []string{"face"}},
 		core.Description{Size: core.SizeAll, Detections: []string{"face_compare"}})
-	tests := []struct {
-		name     string
-		capsules []*pipelinetest.Capsule
-		fed      map[string][][]string
-		nodes    []string
-		starved  map[string]string // capsule → what its nodes lack
-		violates string            // a capsule with violations
-	}{
+	return []feeding{
 		{
 			name: "FD1 all three are tracked and measured",
 			capsules: []*pipelinetest.Capsule{
@@ -257,7 +259,11 @@ func TestFeeding(t *testing.T) {
 			nodes: []string{"face", "face"},
 		},
 	}
-	for _, tt := range tests {
+}
+
+func TestFeeding(t *testing.T) {
+	t.Parallel()
+	for _, tt := range feedings() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 1}), tt.capsules...)

@@ -116,16 +116,19 @@ var counter atomic.Int64
 // last is state that all streams share, taken anew when a stream is opened.
 var last atomic.Int64
 
-// breaks has for every case a capsule that breaks it, and a part of what has to be said.
-func breaks() []struct {
+// broken is a capsule that breaks one rule: the case that catches it, and a part of what it says.
+type broken struct {
 	name, in, says string
 	capsule        sdk.Capsule
-} {
-	attribute := sdk.Description{Attributes: []sdk.Attribute{{Name: "side", Values: []string{"left", "right"}}}}
-	return []struct {
-		name, in, says string
-		capsule        sdk.Capsule
-	}{
+}
+
+// breaks has a capsule for every case.
+func breaks() []broken {
+	return slices.Concat(breaksInFormats(), breaksInFrames(), breaksInReturns())
+}
+
+func breaksInFormats() []broken {
+	return []broken{
 		{"cannot be opened", "start", "no licence", func() sdk.Capsule {
 			c := detector(nothing)
 			c.Open = func(context.Context, sdk.Stream) (sdk.Processor, error) { return nil, errors.New("no licence") }
@@ -198,6 +201,11 @@ func breaks() []struct {
 			}
 			return nil
 		})},
+	}
+}
+
+func breaksInFrames() []broken {
+	return []broken{
 		{"crops without looking", "borders", "panic in Process", classifier(sdk.Description{}, func(_ sdk.Stream, f *sdk.Frame) error {
 			b, g := f.Node().Box(), f.Gray()
 			_ = g.Pix[int(b.Y1)*g.Stride+int(b.X1)]
@@ -270,6 +278,12 @@ func breaks() []struct {
 			c.Open = func(context.Context, sdk.Stream) (sdk.Processor, error) { return &sulking{}, nil }
 			return c
 		}()},
+	}
+}
+
+func breaksInReturns() []broken {
+	attribute := sdk.Description{Attributes: []sdk.Attribute{{Name: "side", Values: []string{"left", "right"}}}}
+	return []broken{
 		{"leaks memory", "reopen", "memory grows", leaking(func() func() {
 			held := make([]byte, 1<<18)
 			hoard.Lock()
