@@ -1,0 +1,80 @@
+package brainframe
+
+import (
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/service"
+)
+
+const (
+	sessionCookie = "session_id"
+	callerKey     = "caller"
+)
+
+// authenticate finds out who asks: by name and password, else by the session, else nobody, who
+// may ask only where authorization is off. There everybody may, whatever they send.
+func (a *api) authenticate(c *gin.Context) {
+	who, err := a.caller(c)
+	if err != nil {
+		if anybody, e := a.svc.Anonymous(); e == nil {
+			who, err = anybody, nil
+		}
+	}
+	if err != nil {
+		c.Header("WWW-Authenticate", `Basic realm="Capstan"`)
+		a.fail.Fail(c, err)
+		return
+	}
+	c.Set(callerKey, who)
+}
+
+func (a *api) caller(c *gin.Context) (service.Caller, error) {
+	ctx := c.Request.Context()
+	if c.GetHeader("Authorization") != "" {
+		name, password, ok := c.Request.BasicAuth()
+		if !ok {
+			return service.Caller{}, refuse("UnauthorizedError", "the Authorization header is not one of HTTP Basic")
+		}
+		who, token, err := a.svc.Authenticate(ctx, text(name), text(password))
+		if err == nil && token != "" {
+			setSession(c, token)
+		}
+		return who, denied(err, "UnauthorizedError")
+	}
+	if cookie, err := c.Request.Cookie(sessionCookie); err == nil {
+		who, err := a.svc.Resume(ctx, cookie.Value)
+		return who, denied(err, "InvalidSessionError")
+	}
+	who, err := a.svc.Anonymous()
+	return who, denied(err, "UnauthorizedError")
+}
+
+// denied names a refusal by how the caller tried.
+func denied(err error, title string) error {
+	if core.KindOf(err) == core.Denied {
+		return refuse(title, err.Error())
+	}
+	return err
+}
+
+// text reads a name or password: the client sends Latin-1, others UTF-8.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
+}
+
+func setSession(c *gin.Context, token string) {
+	http.SetCookie(c.Writer, &http.Cookie{
+		Name: sessionCookie, Value: token, Path: "/", HttpOnly: true, Secure: c.Request.TLS != nil, SameSite: http.SameSiteStrictMode,
+	})
+}
