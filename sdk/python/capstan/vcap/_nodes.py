@@ -23,12 +23,13 @@ _DEPTH = 8
 
 def theirs(vcap: Any, n: Node) -> Any:
     """A DetectionNode of ours, with containers of its own. Coordinates are whole pixels, rounded
-    half to even, as the detectors of vcap give them: capsules slice arrays with them."""
+    half to even, as the detectors of vcap give them: capsules slice arrays with them. A node
+    without an outline gets one of no size, for which vcap has a bounding box."""
     encoding = n.encoding
     track = n.track
     return vcap.DetectionNode(
         name=n.class_name,
-        coords=[[round(x), round(y)] for x, y in n.coords],
+        coords=[[round(x), round(y)] for x, y in n.coords] or [[0, 0], [0, 0], [0, 0], [0, 0]],
         attributes=dict(n.attributes),
         children=[theirs(vcap, c) for c in n.children],
         encoding=None if encoding is None else encoding.copy(),

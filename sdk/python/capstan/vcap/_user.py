@@ -10,7 +10,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Iterable, List
 
 from ..faults import CAPSULE_FAILED, UNSUPPORTED, CapsuleError, one_line
 
@@ -31,10 +31,32 @@ def version_of(vcap: Any) -> str:
         return ""
 
 
+# An editable install lies in a folder of the user's, which a cage does not have.
+_ALLOW = "install it without -e, or allow its folder: capstan capsule import --file"
+
+
+def refused(folders: Iterable[str]) -> str:
+    """The first of the folders that has the package and does not let it be read; "" for none."""
+    for folder in folders:
+        file = os.path.join(folder or ".", "vcap", "__init__.py")
+        try:
+            if os.path.isfile(file):
+                with open(file, "rb"):
+                    pass
+        except PermissionError:
+            return folder or "."
+        except OSError:
+            pass
+    return ""
+
+
 def package() -> Any:
     """The user's package vcap; CapsuleError says how to install it, and for which interpreter."""
     spec = importlib.util.find_spec("vcap")
     if spec is None or spec.origin is None:  # None too for a mere folder of that name
+        away = refused(sys.path)
+        if away:
+            raise CapsuleError(f"the package vcap of {sys.executable} lies in {away}, which isolation refuses to read: {_ALLOW} {away}", UNSUPPORTED)
         raise CapsuleError(
             f"the package vcap, which capsules for OpenVisionCapsules are written for, is not installed for {sys.executable}: "
             f"{sys.executable} -m pip install vcap vcap_utils, or name the interpreter that has it in CAPSTAN_PYTHON",
@@ -46,6 +68,8 @@ def package() -> Any:
         hint = ""
         if isinstance(e, ModuleNotFoundError) and e.name and e.name.split(".")[0] != "vcap":
             hint = f"; it needs {e.name}: {sys.executable} -m pip install {e.name.split('.')[0]}"
+        elif isinstance(e, PermissionError):
+            hint = f"; {_ALLOW} {os.path.dirname(os.path.dirname(spec.origin))}"
         raise CapsuleError(f"the package vcap of {sys.executable} ({spec.origin}) cannot be imported: {one_line(e)}{hint}", UNSUPPORTED) from e
     lacking = [n for n in ("load_capsule_from_bytes", "DetectionNode", "NodeDescription", "BaseStreamState") if not hasattr(vcap, n)]
     if lacking:

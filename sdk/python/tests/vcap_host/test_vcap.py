@@ -265,6 +265,7 @@ def test_nodes_there_and_back(vcap):
     assert (t.class_name, t.attributes, t.extra_data, t.track_id) == ("car", {"a": "b"}, {"k": [1, None]}, track)
     assert t.encoding.tolist() == [1, 2] and t.encoding.flags.writeable
     assert t.children[0].class_name == "wheel" and t.bbox.rect == (0, 2, 2, 3)
+    assert _nodes.theirs(vcap, Node("car")).bbox.rect == (0, 0, 0, 0)
     said = []
     back = _nodes.ours(t, _nodes.Tracks("s"), said.append)
     assert (back.class_name, back.coords, dict(back.attributes), dict(back.extra), back.track) == ("car", [(0, 2), (2, 3)], {"a": "b"}, {"k": [1, None]}, str(track))
@@ -313,6 +314,25 @@ def test_a_folder_named_vcap_is_not_the_package(no_vcap, tmp_path, monkeypatch):
     (tmp_path / "vcap").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(CapsuleError, match="is not installed"):
+        _user.package()
+
+
+def test_a_package_that_isolation_refuses_is_said(no_vcap, tmp_path, monkeypatch):
+    (tmp_path / "vcap").mkdir()
+    (tmp_path / "vcap" / "__init__.py").write_text("")
+    assert _user.refused([str(tmp_path), "/nowhere"]) == ""
+    real = open
+
+    def closed(file, *args, **more):
+        if str(file).startswith(str(tmp_path)):
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *args, **more)
+
+    monkeypatch.setattr("builtins.open", closed)
+    assert _user.refused(["/nowhere", str(tmp_path)]) == str(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(_user.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CapsuleError, match=f"lies in {tmp_path}, which isolation refuses to read: .* --file {tmp_path}$"):
         _user.package()
 
 
