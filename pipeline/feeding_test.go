@@ -155,9 +155,7 @@ func fed(c *pipelinetest.Capsule) [][]string {
 	return list
 }
 
-// TestFeeding runs the feeding tables of the capsule contract: one frame, and what each capsule
-// was called with. A capsule for single nodes gets all of a frame's in one call.
-// feeding is a row of the feeding tables.
+// feeding is a row of the feeding tables of the capsule contract.
 type feeding struct {
 	name     string
 	capsules []*pipelinetest.Capsule
@@ -261,6 +259,8 @@ func feedings() []feeding {
 	}
 }
 
+// TestFeeding runs the feeding tables of the capsule contract: one frame, and what each capsule
+// was called with. A capsule for single nodes gets all of a frame's in one call.
 func TestFeeding(t *testing.T) {
 	t.Parallel()
 	for _, tt := range feedings() {
