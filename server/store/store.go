@@ -10,9 +10,24 @@ import (
 	"github.com/capstan-video/capstan/core/zones"
 )
 
+// What can be kept at most; more is Invalid. Text is UTF-8 without the character NUL, which
+// PostgreSQL cannot keep.
+const (
+	MaxName    = 1024      // bytes of a name: of a stream, zone, identity, class, capsule, user…
+	MaxText    = 64 << 10  // bytes of other text: a URL, a pipeline
+	MaxJSON    = 256 << 10 // bytes of metadata, options or an outline, as JSON
+	MaxVector  = 16384     // numbers of a vector
+	MaxPayload = 1 << 20   // bytes of an event's payload or of a value of the server's own
+)
+
 // Store opens transactions. Every method of it and of Tx fails with a *core.Fault: NotFound for an
-// ID that is not there, Exists for a name or source that is taken, Cancelled when ctx ends,
-// Internal when the database fails. It is safe for use by several goroutines.
+// ID that is not there, Exists for a name or source that is taken, Invalid for what cannot be kept,
+// Cancelled when ctx ends, Closed after Close, Internal when the database fails. Fault.On names the
+// noun: "stream", "premises", "zone", "alarm", "condition", "alert", "blob", "identity",
+// "encoding", "setting", "user", "session", "event", "audit", "value". After NotFound, Exists and
+// Invalid a transaction goes on as if nothing had been asked; after the others it keeps nothing.
+// A Store is safe for use by several goroutines, a Tx is not. Times are kept to microseconds, and
+// come back in UTC.
 type Store interface {
 	// View runs f in a transaction that only reads.
 	View(ctx context.Context, f func(Tx) error) error
@@ -85,7 +100,10 @@ type Event struct {
 // Tx is one transaction. Save methods create what has ID 0 and give the ID, and change what has
 // one (NotFound if it is not there). Lists are in the order of IDs unless said otherwise, and are
 // never nil. Deleting takes what hangs on it along: premises their streams; a stream its zones,
-// alarms, alerts, settings; a zone its alarms; an alarm its alerts; an identity its vectors.
+// alarms, alerts, settings; a zone its alarms; an alarm its alerts; alerts their frames that no
+// other alert shows; an identity its vectors. A blob that is deleted leaves 0 where it was named.
+// Metadata, options and totals are never nil when they come back, and a number of theirs is a
+// float64, or a json.Number when it would not fit.
 type Tx interface {
 	Streams(premises core.PremisesID) ([]core.StreamConfig, error) // 0: all
 	Stream(core.StreamNumber) (core.StreamConfig, error)
