@@ -48,7 +48,7 @@ test: setup ## run every test, with the race detector; capsules on whole clips w
 	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi
 	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v /capsules/)
 	go test -race -shuffle=on -timeout 15m -run Conformance ./capsules/...
-	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track
+	go test -shuffle=on -timeout 15m -skip Conformance ./capsules/... ./sdk/track
 
 onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
 	@sdk/onnx/fetch
