@@ -1,0 +1,203 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/pipeline/push"
+	"github.com/capstan-video/capstan/server/store"
+)
+
+// Files keep the bytes of blobs by their content. server/blob has the real one.
+type Files interface {
+	// Put keeps what it reads and gives its SHA-256 in hexadecimal and its size in bytes. Nothing
+	// is kept when reading fails.
+	Put(ctx context.Context, from io.Reader) (sha256 string, size int64, err error)
+	// Open gives the content: a fault of kind NotFound when there is none.
+	Open(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
+	// Delete forgets the content; it is no fault when there is none.
+	Delete(ctx context.Context, sha256 string) error
+	// Path is a local file with the content, for media to open.
+	Path(sha256 string) string
+}
+
+// Config is what a service works with. Store, Files and Engine are needed; the caller closes them
+// after the service.
+type Config struct {
+	Store  store.Store
+	Files  Files
+	Engine *pipeline.Engine
+	// Pictures are the feeds of the engine's media, for pictures that are sent in; nil: they are
+	// refused as Unsupported.
+	Pictures *push.Media
+	Log      hclog.Logger     // nil: none
+	Now      func() time.Time // nil: time.Now
+
+	NoAuth   bool   // everybody is an administrator
+	Password string // of the administrator that the first start makes; empty: one is generated
+	Cost     int    // of bcrypt; 0: 10
+
+	Silence    time.Duration // a stream without a result for so long has its alarms off; 0: 10 s
+	Keep       time.Duration // between two times that totals are saved; 0: 10 s
+	FirstPause time.Duration // before a stream that failed is opened again, doubling; 0: 1 s
+	MostPause  time.Duration // 0: 30 s
+}
+
+func (c Config) complete() (Config, error) {
+	if c.Store == nil || c.Files == nil || c.Engine == nil {
+		return c, core.Faultf(core.Invalid, "service", "", "it needs a store, files and an engine")
+	}
+	if c.Log == nil {
+		c.Log = hclog.NewNullLogger()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Cost == 0 {
+		c.Cost = 10
+	}
+	for value, or := range map[*time.Duration]time.Duration{
+		&c.Silence: 10 * time.Second, &c.Keep: 10 * time.Second, &c.FirstPause: time.Second, &c.MostPause: 30 * time.Second,
+	} {
+		if *value <= 0 {
+			*value = or
+		}
+	}
+	return c, nil
+}
+
+// Service is the API on a store and an engine. Its methods may be called from several goroutines.
+type Service struct {
+	cfg  Config
+	log  hclog.Logger
+	hub  *hub
+	door *guard
+
+	life context.Context
+	end  context.CancelFunc
+
+	// change orders what changes streams, zones, alarms and settings, so that running streams see
+	// the changes in the order of the store. It is taken before everything else.
+	change sync.Mutex
+
+	mu      sync.Mutex
+	runners map[core.StreamNumber]*runner
+	closed  bool
+
+	generation atomic.Uint64 // of capsules' settings in the store
+	pictures   atomic.Uint64 // that were sent in, to name their feeds
+	gallery    gallery
+}
+
+var _ API = (*Service)(nil)
+
+// New opens the service and resumes the streams that are to be analysed. At the first start it
+// makes the user "admin" and gives the password that it generated for it, else "".
+func New(ctx context.Context, c Config) (*Service, string, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, "", err
+	}
+	s := &Service{cfg: c, log: c.Log.Named("service"), hub: newHub(), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.gallery.init()
+	password, err := s.firstUser(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := errors.Join(s.resumeCapsules(ctx), s.reloadGallery(ctx), s.resume(ctx)); err != nil {
+		return nil, "", errors.Join(err, s.Close())
+	}
+	return s, password, nil
+}
+
+// Ready says whether the service answers.
+func (s *Service) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closed
+}
+
+// Close stops every stream, saves what is counted and ends all subscriptions. Streams that are
+// analysed are so again at the next start. It is safe to call twice.
+func (s *Service) Close() error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.mu.Lock()
+	s.closed = true
+	running := s.runners
+	s.runners = map[core.StreamNumber]*runner{}
+	s.mu.Unlock()
+	s.end()
+	for _, r := range running {
+		r.halt()
+	}
+	for _, r := range running {
+		r.wait()
+	}
+	s.hub.close()
+	return nil
+}
+
+// view reads the store for a caller who may look.
+func (s *Service) view(ctx context.Context, c Caller, f func(store.Tx) error) error {
+	if err := may(c, core.Viewer); err != nil {
+		return err
+	}
+	return s.cfg.Store.View(ctx, f)
+}
+
+// update changes the store for a caller, and writes down what was changed. object is asked for
+// when f is done.
+func (s *Service) update(ctx context.Context, c Caller, action string, f func(store.Tx) (object string, err error)) error {
+	if err := may(c, core.Editor); err != nil {
+		return err
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		object, err := f(tx)
+		if err != nil {
+			return err
+		}
+		return tx.SaveAudit(core.AuditEntry{At: s.cfg.Now().UTC(), User: c.Name, Action: action, Object: object})
+	})
+}
+
+// may refuses callers whose role is too low, as Denied on "role".
+func may(c Caller, need core.Role) error {
+	if c.Role.May(need) {
+		return nil
+	}
+	f := core.Faultf(core.Denied, "", "role", "this takes the role %s; %q has %q", need, c.Name, c.Role)
+	f.Hint = "ask an administrator"
+	return f
+}
+
+// on gives a fault the noun that it is about, so that dialects can tell it from others.
+func on(noun string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var f *core.Fault
+	if !errors.As(err, &f) || f.On == noun {
+		return err
+	}
+	return &core.Fault{Op: f.Op, Kind: f.Kind, On: noun, Err: err, Hint: f.Hint}
+}
+
+// invalid is a fault of kind Invalid on a noun.
+func invalid(noun, format string, args ...any) *core.Fault {
+	return core.Faultf(core.Invalid, "", noun, format, args...)
+}
+
+// unsupported says that this build has no such thing.
+func unsupported(noun, format string, args ...any) *core.Fault {
+	return core.Faultf(core.Unsupported, "", noun, format, args...)
+}

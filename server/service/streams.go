@@ -1,0 +1,308 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/store"
+)
+
+// schemes are those of an IP camera's URL. test:// is a picture that GStreamer makes.
+var schemes = []string{"rtsp", "rtsps", "http", "https", "test"}
+
+const maxName = 1024 // bytes of any name
+
+// Streams lists the streams of premises, or all. Who may not change them sees no passwords.
+func (s *Service) Streams(ctx context.Context, c Caller, premises core.PremisesID) (list []core.StreamConfig, err error) {
+	err = s.view(ctx, c, func(tx store.Tx) error {
+		list, err = tx.Streams(premises)
+		return err
+	})
+	for i := range list {
+		list[i] = shown(c, list[i])
+	}
+	return list, err
+}
+
+// Stream gives one stream.
+func (s *Service) Stream(ctx context.Context, c Caller, n core.StreamNumber) (out core.StreamConfig, err error) {
+	err = s.view(ctx, c, func(tx store.Tx) error {
+		out, err = tx.Stream(n)
+		return on("stream", err)
+	})
+	return shown(c, out), err
+}
+
+// shown hides the password of a camera from those who may not change it.
+func shown(c Caller, cfg core.StreamConfig) core.StreamConfig {
+	if c.Role.May(core.Editor) {
+		return cfg
+	}
+	if u, err := url.Parse(cfg.Connection.URL); err == nil && u.User != nil {
+		if _, has := u.User.Password(); has {
+			u.User = url.UserPassword(u.User.Username(), "xxxxx")
+			cfg.Connection.URL = u.String()
+		}
+	}
+	return cfg
+}
+
+// checkStream says what is wrong with a stream's configuration.
+func checkStream(cfg core.StreamConfig) error {
+	con := cfg.Connection
+	switch {
+	case len(cfg.Name) > maxName:
+		return invalid("stream", "its name has %d bytes; want at most %d", len(cfg.Name), maxName)
+	case con.Pipeline != "":
+		return unsupported("stream", "pipelines of one's own are not there yet; leave the pipeline out")
+	}
+	switch con.Kind {
+	case core.IPCamera:
+		u, err := url.Parse(con.URL)
+		if err != nil || !slices.Contains(schemes, strings.ToLower(u.Scheme)) {
+			f := invalid("stream", "its URL cannot be opened")
+			f.Hint = "want one of " + strings.Join(schemes, "://, ") + "://"
+			return f
+		}
+	case core.Webcam:
+		if con.Device < 0 || con.Device > 255 {
+			return invalid("stream", "webcam %d; want the number N of /dev/videoN, 0 to 255", con.Device)
+		}
+	case core.FileClip:
+		if con.Blob <= 0 {
+			return invalid("stream", "a file stream needs the file that it plays")
+		}
+	default:
+		return invalid("stream", "connection %q is not one of ip_camera, webcam, file", con.Kind)
+	}
+	return nil
+}
+
+// SaveStream makes or changes a stream. A new one gets its Screen zone and is not analysed; of
+// one that is running, other media is opened at once.
+func (s *Service) SaveStream(ctx context.Context, c Caller, cfg core.StreamConfig) (core.StreamConfig, error) {
+	if err := may(c, core.Editor); err != nil {
+		return cfg, err
+	}
+	if err := checkStream(cfg); err != nil {
+		return cfg, err
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	action := "change stream"
+	if cfg.Number == 0 {
+		action = "create stream"
+	}
+	if cfg.Metadata == nil {
+		cfg.Metadata = map[string]any{}
+	}
+	given := cfg
+	err := s.update(ctx, c, action, func(tx store.Tx) (string, error) {
+		cfg = given
+		return cfg.Name, saveStream(tx, &cfg)
+	})
+	if err != nil {
+		return cfg, err
+	}
+	if action == "create stream" {
+		s.hub.publish(cfg.Number, nil, false)
+	} else if r := s.runner(cfg.Number); r != nil {
+		r.replay()
+	}
+	return cfg, nil
+}
+
+func saveStream(tx store.Tx, cfg *core.StreamConfig) error {
+	if cfg.Premises != 0 {
+		if _, err := tx.OnePremises(cfg.Premises); err != nil {
+			return on("premises", err)
+		}
+	}
+	if cfg.Connection.Kind == core.FileClip {
+		if _, err := tx.Blob(cfg.Connection.Blob); err != nil {
+			return on("blob", err)
+		}
+	}
+	fresh := cfg.Number == 0
+	cfg.Analyze = false
+	if !fresh {
+		old, err := tx.Stream(cfg.Number)
+		if err != nil {
+			return on("stream", err)
+		}
+		cfg.Analyze = old.Analyze
+	}
+	n, err := tx.SaveStream(*cfg)
+	if err != nil {
+		return on("stream", err)
+	}
+	cfg.Number = n
+	if fresh {
+		_, err = tx.SaveZone(core.Zone{Stream: n, Name: core.ScreenZone})
+	}
+	return on("zone", err)
+}
+
+// DeleteStream stops a stream and deletes it with its zones, alarms and alerts.
+func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumber) error {
+	if err := may(c, core.Editor); err != nil {
+		return err
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.view(ctx, c, func(tx store.Tx) error { _, err := tx.Stream(n); return on("stream", err) }); err != nil {
+		return err
+	}
+	var frames []core.Blob
+	s.stop(n, true)
+	err := s.update(ctx, c, "delete stream", func(tx store.Tx) (string, error) {
+		var err error
+		if frames, err = alertFrames(tx, store.AlertFilter{Stream: n}); err != nil {
+			return "", err
+		}
+		return fmt.Sprint(n), on("stream", tx.DeleteStream(n))
+	})
+	if err != nil {
+		return err
+	}
+	s.hub.publish(n, nil, true)
+	s.forgetFrames(ctx, frames)
+	return nil
+}
+
+// StreamURL gives where a viewer finds the stream's video.
+func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber) (string, error) {
+	cfg, err := s.Stream(ctx, c, n)
+	if err != nil {
+		return "", err
+	}
+	if cfg.Connection.Kind != core.IPCamera {
+		return "", unsupported("stream", "files and webcams are not served as video yet")
+	}
+	return cfg.Connection.URL, nil
+}
+
+// Analyze switches the analysis of a stream on or off, for later starts too.
+func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, on_ bool) error {
+	if err := may(c, core.Editor); err != nil {
+		return err
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	action := "stop analysis"
+	if on_ {
+		action = "start analysis"
+	}
+	err := s.update(ctx, c, action, func(tx store.Tx) (string, error) {
+		cfg, err := tx.Stream(n)
+		if err != nil {
+			return "", on("stream", err)
+		}
+		cfg.Analyze = on_
+		_, err = tx.SaveStream(cfg)
+		return fmt.Sprint(n), on("stream", err)
+	})
+	if err != nil {
+		return err
+	}
+	if on_ {
+		return s.start(ctx, n)
+	}
+	s.stop(n, true)
+	s.hub.publish(n, nil, false)
+	return nil
+}
+
+// States tells how the streams do, in the order of their numbers.
+func (s *Service) States(ctx context.Context, c Caller) ([]StreamState, error) {
+	list, err := s.Streams(ctx, c, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]StreamState, 0, len(list))
+	for _, cfg := range list {
+		st := StreamState{Number: cfg.Number, Analyzing: cfg.Analyze}
+		if r := s.runner(cfg.Number); r != nil {
+			st = r.state()
+			st.Analyzing = true
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+// Premises lists the premises.
+func (s *Service) Premises(ctx context.Context, c Caller) (list []core.Premises, err error) {
+	err = s.view(ctx, c, func(tx store.Tx) error { list, err = tx.Premises(); return err })
+	return list, err
+}
+
+// OnePremises gives one of the premises.
+func (s *Service) OnePremises(ctx context.Context, c Caller, id core.PremisesID) (p core.Premises, err error) {
+	err = s.view(ctx, c, func(tx store.Tx) error { p, err = tx.OnePremises(id); return on("premises", err) })
+	return p, err
+}
+
+// SavePremises makes or changes premises.
+func (s *Service) SavePremises(ctx context.Context, c Caller, p core.Premises) (core.Premises, error) {
+	if len(p.Name) > maxName {
+		return p, invalid("premises", "the name has %d bytes; want at most %d", len(p.Name), maxName)
+	}
+	err := s.update(ctx, c, "save premises", func(tx store.Tx) (string, error) {
+		id, err := tx.SavePremises(p)
+		if err == nil {
+			p.ID = id
+		}
+		return p.Name, on("premises", err)
+	})
+	return p, err
+}
+
+// DeletePremises deletes premises with their streams.
+func (s *Service) DeletePremises(ctx context.Context, c Caller, id core.PremisesID) error {
+	if _, err := s.OnePremises(ctx, c, id); err != nil {
+		return err
+	}
+	streams, err := s.Streams(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	for _, cfg := range streams {
+		if err := s.DeleteStream(ctx, c, cfg.Number); err != nil && core.KindOf(err) != core.NotFound {
+			return err
+		}
+	}
+	return s.update(ctx, c, "delete premises", func(tx store.Tx) (string, error) {
+		return fmt.Sprint(id), on("premises", tx.DeletePremises(id))
+	})
+}
+
+// streamID names a stream for the engine.
+func streamID(n core.StreamNumber) core.StreamID { return core.StreamID(fmt.Sprintf("stream-%d", n)) }
+
+// source says what media opens for a stream.
+func (s *Service) source(ctx context.Context, cfg core.StreamConfig) (pipeline.Source, error) {
+	out := pipeline.Source{Stream: streamID(cfg.Number), Realtime: true, KeyframesOnly: cfg.KeyframesOnly}
+	switch cfg.Connection.Kind {
+	case core.IPCamera:
+		out.URL = cfg.Connection.URL
+	case core.Webcam:
+		out.URL = fmt.Sprintf("v4l2:///dev/video%d", cfg.Connection.Device)
+	default:
+		var b core.Blob
+		err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+			b, err = tx.Blob(cfg.Connection.Blob)
+			return on("blob", err)
+		})
+		if err != nil {
+			return out, err
+		}
+		out.URL = s.cfg.Files.Path(b.SHA256)
+	}
+	return out, nil
+}

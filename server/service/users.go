@@ -1,0 +1,296 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/store"
+)
+
+const (
+	// sessionLife is long: clients lose what they upload when a session ends meanwhile.
+	sessionLife = 30 * 24 * time.Hour
+	// A name may fail so often at once; each failure after that locks it for twice as long.
+	freeFailures = 5
+	firstLock    = time.Second
+	longestLock  = 5 * time.Minute
+	maxGuarded   = 10_000
+	maxPassword  = 72 // bytes; bcrypt looks at no more
+)
+
+// firstUser makes the administrator of a new store, and gives the password when it was generated.
+func (s *Service) firstUser(ctx context.Context) (string, error) {
+	password, shown := s.cfg.Password, ""
+	if password == "" {
+		password = strings.ToLower(rand.Text()[:16])
+		shown = password
+	}
+	var there []core.User
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) { there, err = tx.Users(); return err })
+	if err != nil || len(there) > 0 {
+		return "", err
+	}
+	hash, err := s.door.hash(password)
+	if err != nil {
+		return "", err
+	}
+	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		_, err := tx.SaveUser(core.User{Name: "admin", Role: core.Admin, Hash: hash})
+		if err != nil {
+			return err
+		}
+		return tx.SaveAudit(core.AuditEntry{At: s.cfg.Now().UTC(), User: "capstan", Action: "create user", Object: "admin"})
+	})
+	return shown, err
+}
+
+// guard holds passwords against hashes, and makes those wait who guess.
+type guard struct {
+	now   func() time.Time
+	cost  int
+	dummy []byte // compared where there is no user, so that this takes as long
+
+	mu     sync.Mutex
+	failed map[string]failures
+}
+
+type failures struct {
+	n     int
+	until time.Time
+}
+
+func newGuard(now func() time.Time, cost int) *guard {
+	dummy, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
+	if err != nil {
+		dummy = nil // a cost that cannot be is refused with the first password
+	}
+	return &guard{now: now, cost: cost, dummy: dummy, failed: map[string]failures{}}
+}
+
+func (g *guard) hash(password string) (string, error) {
+	if password == "" || len(password) > maxPassword {
+		return "", invalid("user", "the password has %d bytes; want 1 to %d", len(password), maxPassword)
+	}
+	h, err := bcrypt.GenerateFromPassword([]byte(password), g.cost)
+	if err != nil {
+		return "", core.Faultf(core.Internal, "", "user", "%w", err)
+	}
+	return string(h), nil
+}
+
+// admit says for how long the name is locked yet.
+func (g *guard) locked(name string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failed[name].until.Sub(g.now())
+}
+
+func (g *guard) note(name string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ok {
+		delete(g.failed, name)
+		return
+	}
+	now := g.now()
+	if len(g.failed) >= maxGuarded {
+		maps.DeleteFunc(g.failed, func(_ string, f failures) bool { return f.until.Before(now) })
+	}
+	if len(g.failed) >= maxGuarded {
+		return
+	}
+	f := g.failed[name]
+	f.n++
+	f.until = now
+	if f.n >= freeFailures {
+		f.until = now.Add(min(longestLock, firstLock<<min(f.n-freeFailures, 16)))
+	}
+	g.failed[name] = f
+}
+
+// Authenticate gives the caller for a name and password, and a new session's token. Denied on
+// "credentials", also while the name is locked after too many failures.
+func (s *Service) Authenticate(ctx context.Context, name, password string) (Caller, string, error) {
+	if left := s.door.locked(name); left > 0 {
+		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "too many wrong passwords; try again in %s", left.Round(time.Second)+time.Second)
+	}
+	var u core.User
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) { u, err = tx.UserNamed(name); return err })
+	if err != nil && core.KindOf(err) != core.NotFound {
+		return Caller{}, "", err
+	}
+	hash := []byte(u.Hash)
+	if err != nil {
+		hash = s.door.dummy
+	}
+	ok := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && err == nil
+	s.door.note(name, ok)
+	if !ok {
+		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "name or password is wrong")
+	}
+	token := fmt.Sprintf("%d.%s", u.ID, rand.Text())
+	now := s.cfg.Now()
+	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.DeleteSessions(now); err != nil {
+			return err
+		}
+		return tx.SaveSession(store.Session{Token: hashed(token, u), User: u.ID, Expires: now.Add(sessionLife).UTC()})
+	})
+	return Caller{u.ID, u.Name, u.Role}, token, err
+}
+
+// hashed is how a token is stored. With another password the sessions of a user are over.
+func hashed(token string, u core.User) string {
+	sum := sha256.Sum256([]byte(token + "\x00" + u.Hash))
+	return hex.EncodeToString(sum[:])
+}
+
+// Resume gives the caller of a session: Denied on "session" when it is unknown or over.
+func (s *Service) Resume(ctx context.Context, token string) (Caller, error) {
+	over := core.Faultf(core.Denied, "", "session", "it is unknown or over")
+	text, _, ok := strings.Cut(token, ".")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if !ok || err != nil {
+		return Caller{}, over
+	}
+	var u core.User
+	var session store.Session
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		if u, err = tx.User(core.UserID(id)); err == nil {
+			session, err = tx.Session(hashed(token, u))
+		}
+		return err
+	})
+	switch {
+	case core.KindOf(err) == core.NotFound:
+		return Caller{}, over
+	case err != nil:
+		return Caller{}, err
+	case !session.Expires.After(s.cfg.Now()):
+		return Caller{}, over
+	}
+	return Caller{u.ID, u.Name, u.Role}, nil
+}
+
+// Anonymous gives the caller without credentials: Denied on "credentials" where authorization is on.
+func (s *Service) Anonymous() (Caller, error) {
+	if s.cfg.NoAuth {
+		return Caller{Name: "anybody", Role: core.Admin}, nil
+	}
+	return Caller{}, core.Faultf(core.Denied, "", "credentials", "a name and a password are needed")
+}
+
+// Users lists the users, for administrators.
+func (s *Service) Users(ctx context.Context, c Caller) (list []core.User, err error) {
+	if err := may(c, core.Admin); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, c, func(tx store.Tx) error { list, err = tx.Users(); return err })
+	for i := range list {
+		list[i].Hash = ""
+	}
+	return list, err
+}
+
+// User gives one user, for administrators and the user.
+func (s *Service) User(ctx context.Context, c Caller, id core.UserID) (u core.User, err error) {
+	if c.User != id || id == 0 {
+		if err := may(c, core.Admin); err != nil {
+			return u, err
+		}
+	}
+	err = s.view(ctx, c, func(tx store.Tx) error { u, err = tx.User(id); return on("user", err) })
+	u.Hash = ""
+	return u, err
+}
+
+// SaveUser makes or changes a user, for administrators; an empty password keeps the old one.
+// Denied on "admin" when nobody would be an administrator any more.
+func (s *Service) SaveUser(ctx context.Context, c Caller, u core.User, password string) (core.User, error) {
+	if err := may(c, core.Admin); err != nil {
+		return u, err
+	}
+	hash := ""
+	if password != "" || u.ID == 0 {
+		var err error
+		if hash, err = s.door.hash(password); err != nil {
+			return u, err
+		}
+	}
+	switch {
+	case u.Name == "" || len(u.Name) > maxName || strings.ContainsAny(u.Name, ":\x00\n"):
+		return u, invalid("user", "the name %.40q; want 1 to %d bytes without a colon", u.Name, maxName)
+	case !core.Admin.May(u.Role) || u.Role == "" || !u.Role.May(core.Viewer):
+		return u, invalid("user", "role %q is not one of viewer, editor, admin", u.Role)
+	}
+	given := u
+	err := s.update(ctx, c, "save user", func(tx store.Tx) (string, error) {
+		u = given
+		u.Hash = hash
+		if u.ID != 0 {
+			old, err := tx.User(u.ID)
+			if err != nil {
+				return "", on("user", err)
+			}
+			if hash == "" {
+				u.Hash = old.Hash
+			}
+			if u.Role != core.Admin {
+				if err := oneAdminBut(tx, u.ID); err != nil {
+					return "", err
+				}
+			}
+		}
+		id, err := tx.SaveUser(u)
+		if err == nil {
+			u.ID = id
+		}
+		return u.Name, on("user", err)
+	})
+	u.Hash = ""
+	return u, err
+}
+
+// oneAdminBut refuses to leave nobody who is an administrator but this user.
+func oneAdminBut(tx store.Tx, id core.UserID) error {
+	list, err := tx.Users()
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		if u.ID != id && u.Role == core.Admin {
+			return nil
+		}
+	}
+	return core.Faultf(core.Denied, "", "admin", "the last administrator stays one")
+}
+
+// DeleteUser deletes a user, for administrators; Denied on "admin" for the last of those.
+func (s *Service) DeleteUser(ctx context.Context, c Caller, id core.UserID) error {
+	if err := may(c, core.Admin); err != nil {
+		return err
+	}
+	return s.update(ctx, c, "delete user", func(tx store.Tx) (string, error) {
+		u, err := tx.User(id)
+		if err != nil {
+			return "", on("user", err)
+		}
+		if u.Role == core.Admin {
+			if err := oneAdminBut(tx, id); err != nil {
+				return "", err
+			}
+		}
+		return u.Name, on("user", tx.DeleteUser(id))
+	})
+}

@@ -1,0 +1,278 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/core/alarms"
+	"github.com/capstan-video/capstan/core/zones"
+	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/store"
+)
+
+// saveTimeout bounds what a hanging database can do to a stream.
+const saveTimeout = 10 * time.Second
+
+// watcher follows a stream's zones and alarms from result to result, keeps alerts and totals, and
+// publishes statuses. It outlives the sessions of the stream.
+type watcher struct {
+	svc    *Service
+	stream core.StreamNumber
+
+	mu     sync.Mutex
+	zones  []core.Zone
+	alarms []core.Alarm
+	watch  *zones.Watch
+	on     map[core.AlarmID]*alarming
+	last   []zones.Status // of the last result; nil: published already as silent, or none
+	kept   time.Time      // when totals were last saved
+}
+
+// alarming is an alarm that is watched, with its alert while that is on.
+type alarming struct {
+	watch *alarms.Watch
+	alert *core.Alert // without an ID: it could not be saved yet
+	tried time.Time   // when saving was last tried
+	ended *core.Alert // to be told with the next status; without an End in the store when unsaved
+}
+
+// newWatcher goes on from what the store has: totals, and alerts that are on.
+func (s *Service) newWatcher(ctx context.Context, n core.StreamNumber) (*watcher, error) {
+	w := &watcher{svc: s, stream: n, on: map[core.AlarmID]*alarming{}, kept: s.cfg.Now()}
+	var totals map[core.ZoneID]zones.Totals
+	var open []core.Alert
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		if w.zones, w.alarms, err = watched(tx, n); err != nil {
+			return err
+		}
+		if totals, err = tx.Totals(n); err != nil {
+			return err
+		}
+		open, _, err = tx.Alerts(store.AlertFilter{Stream: n, Open: true})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.watch = zones.New(w.zones, w.alarms, totals)
+	byAlarm := map[core.AlarmID]*core.Alert{}
+	for _, a := range open {
+		byAlarm[a.Alarm] = &a
+	}
+	for _, a := range w.alarms {
+		w.on[a.ID] = &alarming{watch: alarms.New(a, byAlarm[a.ID] != nil), alert: byAlarm[a.ID]}
+	}
+	return w, nil
+}
+
+func watched(tx store.Tx, n core.StreamNumber) (z []core.Zone, a []core.Alarm, err error) {
+	if z, err = tx.Zones(n); err == nil {
+		a, err = tx.Alarms(n, 0)
+	}
+	return z, a, err
+}
+
+// reload has a running stream follow its zones and alarms of now. The change lock is held.
+func (s *Service) reload(ctx context.Context, n core.StreamNumber) error {
+	r := s.runner(n)
+	if r == nil {
+		return nil
+	}
+	return s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		z, a, err := watched(tx, n)
+		if err == nil {
+			r.watch.set(z, a)
+		}
+		return err
+	})
+}
+
+// set changes the zones and alarms. An alarm that is as it was goes on; the alert of another one
+// ends, if need be, with the next result.
+func (w *watcher) set(z []core.Zone, a []core.Alarm) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.zones, w.alarms = z, a
+	w.watch.Set(z, a)
+	old := w.on
+	w.on = map[core.AlarmID]*alarming{}
+	for _, alarm := range a {
+		was := old[alarm.ID]
+		switch {
+		case was == nil:
+			was = &alarming{watch: alarms.New(alarm, false)}
+		case !reflect.DeepEqual(was.watch.Alarm(), alarm):
+			was.watch = alarms.New(alarm, was.watch.On())
+		}
+		w.on[alarm.ID] = was
+	}
+}
+
+// see takes a result.
+func (w *watcher) see(result *pipeline.Result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.svc.cfg.Now()
+	w.last = w.watch.Update(result.Frame.PTS, result.Nodes)
+	for i := range w.last {
+		for _, alarm := range w.alarms {
+			if alarm.Zone != w.last[i].Zone.ID {
+				continue
+			}
+			a := w.on[alarm.ID]
+			switch a.watch.Update(now, &w.last[i]) {
+			case alarms.Began:
+				a.alert = &core.Alert{Alarm: alarm.ID, Zone: alarm.Zone, Stream: w.stream, Start: now.UTC()}
+			case alarms.Ended:
+				w.finish(a, now)
+			}
+			if a.alert != nil && a.alert.ID == 0 && now.Sub(a.tried) >= time.Second {
+				w.begin(a, now, result)
+			}
+		}
+	}
+	w.publish(now)
+	if now.Sub(w.kept) >= w.svc.cfg.Keep {
+		w.keepLocked(now)
+	}
+}
+
+// begin saves a new alert with its picture. What cannot be saved is not told, and tried again.
+func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
+	a.tried = now
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	frame, err := w.saveFrame(ctx, result)
+	if err != nil {
+		w.svc.log.Warn("the frame of an alert could not be saved", "stream", w.stream, "alarm", a.alert.Alarm, "err", err)
+	}
+	alert := *a.alert
+	err = w.svc.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
+		alert = *a.alert
+		if frame != nil {
+			if alert.Frame, err = tx.SaveBlob(*frame); err != nil {
+				return err
+			}
+		}
+		alert.ID, err = tx.SaveAlert(alert)
+		return err
+	})
+	if err != nil {
+		w.svc.log.Error("an alert could not be saved; it will be tried again", "stream", w.stream, "alarm", a.alert.Alarm, "err", err)
+		return
+	}
+	a.alert = &alert
+}
+
+// saveFrame keeps the result's picture as a JPEG.
+func (w *watcher) saveFrame(ctx context.Context, result *pipeline.Result) (*core.Blob, error) {
+	jpeg, err := pictureOf(result)
+	if err != nil {
+		return nil, err
+	}
+	sum, size, err := w.svc.cfg.Files.Put(ctx, bytes.NewReader(jpeg))
+	if err != nil {
+		return nil, err
+	}
+	return &core.Blob{Type: "image/jpeg", Size: size, SHA256: sum, Created: w.svc.cfg.Now().UTC()}, nil
+}
+
+// finish ends an alert, in the store too. One that was never saved is forgotten.
+func (w *watcher) finish(a *alarming, now time.Time) {
+	if a.alert == nil {
+		return
+	}
+	alert := *a.alert
+	a.alert = nil
+	if alert.ID == 0 {
+		return
+	}
+	alert.End = now.UTC()
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		is, err := tx.Alert(alert.ID) // somebody may have verified it
+		if err != nil {
+			return err
+		}
+		is.End = alert.End
+		alert.Verified = is.Verified
+		_, err = tx.SaveAlert(is)
+		return err
+	})
+	if err != nil && core.KindOf(err) != core.NotFound {
+		w.svc.log.Error("the end of an alert could not be saved", "stream", w.stream, "alert", alert.ID, "err", err)
+	}
+	a.ended = &alert
+}
+
+// publish tells the statuses of the last result.
+func (w *watcher) publish(now time.Time) {
+	byZone := map[core.ZoneID]*ZoneStatus{}
+	list := make([]ZoneStatus, len(w.last))
+	for i := range w.last {
+		list[i] = ZoneStatus{Status: w.last[i], At: now, Alarms: []core.Alarm{}, Alerts: []core.Alert{}}
+		byZone[w.last[i].Zone.ID] = &list[i]
+	}
+	for _, alarm := range w.alarms {
+		z, a := byZone[alarm.Zone], w.on[alarm.ID]
+		if z == nil {
+			continue
+		}
+		z.Alarms = append(z.Alarms, alarm)
+		if a.alert != nil && a.alert.ID != 0 {
+			z.Alerts = append(z.Alerts, *a.alert)
+		}
+		if a.ended != nil {
+			z.Alerts = append(z.Alerts, *a.ended)
+			a.ended = nil
+		}
+	}
+	w.svc.hub.publish(w.stream, list, false)
+}
+
+// silence is for a stream that gives nothing any more: alerts end, and nobody is within a zone.
+func (w *watcher) silence() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.svc.cfg.Now()
+	changed := w.last != nil
+	for _, alarm := range w.alarms {
+		a := w.on[alarm.ID]
+		if a.watch.Silence() == alarms.Ended {
+			w.finish(a, now)
+			changed = true
+		}
+	}
+	if !changed {
+		return
+	}
+	totals := w.watch.Totals()
+	w.last = make([]zones.Status, 0, len(w.zones))
+	for _, z := range w.zones {
+		w.last = append(w.last, zones.Status{Zone: z, Totals: totals[z.ID]})
+	}
+	w.publish(now)
+	w.last = nil
+}
+
+// keep saves the totals.
+func (w *watcher) keep() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keepLocked(w.svc.cfg.Now())
+}
+
+func (w *watcher) keepLocked(now time.Time) {
+	w.kept = now
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	totals := w.watch.Totals()
+	if err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.SaveTotals(totals) }); err != nil {
+		w.svc.log.Error("the totals of zones could not be saved", "stream", w.stream, "err", err)
+	}
+}
