@@ -130,9 +130,20 @@ func hasNUL(b []byte) bool {
 	return false
 }
 
+// Marshal writes v as compact JSON, with <, > and & as they are.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
 // WriteJSON answers with v as JSON. A value without a JSON form is a fault of ours: it panics.
 func WriteJSON(c *gin.Context, status int, v any) {
-	b, err := json.Marshal(v)
+	b, err := Marshal(v)
 	if err != nil {
 		panic(fmt.Errorf("answer to %s %s: %w", c.Request.Method, c.Request.URL.Path, err))
 	}

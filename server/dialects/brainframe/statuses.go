@@ -2,7 +2,6 @@ package brainframe
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -76,7 +75,7 @@ func (p *packets) encode(s *service.Snapshot) ([]byte, error) {
 		list := s.Streams[n]
 		k, ok := p.parts[n]
 		if !ok || len(list) != len(k.of) || unsafe.SliceData(list) != unsafe.SliceData(k.of) {
-			body, err := json.Marshal(toStatuses(list))
+			body, err := httpx.Marshal(toStatuses(list))
 			if err != nil {
 				return nil, fmt.Errorf("statuses of stream %d: %w", n, err)
 			}
