@@ -24,7 +24,7 @@ from ._scan import CANNOT, LIMITS, WORKS, Finding
 def answer(request: Mapping[str, Any]) -> Dict[str, Any]:
     """What is to be said of a capsule."""
     out: Dict[str, Any] = {"python": sys.executable, "version": "%d.%d.%d" % sys.version_info[:3], "findings": []}
-    found, words = _scan.scan(request["folder"])
+    found, words = _scan.scan(request["folder"], request["needs"])
     try:
         if request["mode"] != "scan":
             _read(request, out, found, words)

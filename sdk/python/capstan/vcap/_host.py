@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -28,6 +29,41 @@ class Stream:
         self.options: Dict[str, Any] = {}
 
 
+def _references(arrays: List[np.ndarray], i: int) -> int:
+    return sys.getrefcount(arrays[i])
+
+
+# What the function above gives for an array that nobody has but the list: it depends on the
+# version of Python.
+_ALONE = _references([np.empty(1)], 0)
+
+
+class Buffers:
+    """Copies of pictures, in memory that is used again once nobody has a copy, or a part of it,
+    any more: new memory for each costs more than the copying."""
+
+    MOST = 2 * BATCH  # of one size
+    SIZES = 4
+
+    def __init__(self) -> None:
+        self._all: Dict[Tuple[int, ...], List[np.ndarray]] = {}
+
+    def copy(self, picture: np.ndarray) -> np.ndarray:
+        same = self._all.get(picture.shape)
+        if same is None:
+            if len(self._all) >= self.SIZES:
+                self._all.clear()
+            same = self._all[picture.shape] = []
+        for i in range(len(same)):
+            if _references(same, i) == _ALONE:
+                np.copyto(same[i], picture)
+                return same[i]
+        b = np.array(picture)
+        if len(same) < self.MOST:
+            same.append(b)
+        return b
+
+
 class Host:
     """An old capsule, loaded once a process. Its code is called from the threads of a pool where
     several frames or nodes are there at once, else from the caller's."""
@@ -42,6 +78,7 @@ class Host:
         self.streams: Dict[str, Stream] = {}
         self.log: Any = logging.getLogger("capstan")
         self._numbers = 0
+        self._buffers = Buffers()
         self._pool: Optional[ThreadPoolExecutor] = None
         self._said: set = set()  # type: ignore[type-arg]
         self._lock = threading.Lock()
@@ -104,7 +141,7 @@ class Host:
             if picture is None:
                 # A copy of its own, shared by the nodes of a frame: old capsules draw on frames,
                 # and keep them, and ours are read-only and used again.
-                picture = pictures[f.stream, f.seq] = np.array(f.bgr())
+                picture = pictures[f.stream, f.seq] = self._buffers.copy(f.bgr())
             given = [Given(self.vcap, n) for n in f.nodes]
             calls.append((f, given, self._begin(f, picture, given, len(frames) > 1)))
         return [self._results(*c) for c in calls]

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import sys
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 WORKS, LIMITS, CANNOT = "works", "limits", "cannot"
 
@@ -110,8 +110,9 @@ def sources(folder: str) -> Iterator[Tuple[str, str]]:
                 yield os.path.relpath(path, folder).replace(os.sep, "/"), path
 
 
-def scan(folder: str) -> Tuple[List[Finding], Set[str]]:
-    """Findings of the code in a folder, and the names that it uses, which may tell the metric of an encoder."""
+def scan(folder: str, needs: Optional[Mapping[str, Any]] = None) -> Tuple[List[Finding], Set[str]]:
+    """Findings of the code in a folder that is given these needs, and the names that it uses, which
+    may tell the metric of an encoder."""
     found: List[Finding] = []
     codes: List[_Code] = []
     for name, path in sources(folder):
@@ -123,7 +124,7 @@ def scan(folder: str) -> Tuple[List[Finding], Set[str]]:
             found.append(Finding(CANNOT if name == "capsule.py" else LIMITS, "code", f"{name} is no code for Python {sys.version_info[0]}.{sys.version_info[1]}: {why}"))
     own = {n.split("/")[0].removesuffix(".py") for n, _ in sources(folder)}
     found += _imports(codes, own)
-    found += _machine(codes)
+    found += _machine(codes, needs or {})
     found += _state(codes)
     found += _requirements(os.path.join(folder, "requirements.txt"))
     words = {a for c in codes for a in c.names | {a for _, a, _ in c.uses}}
@@ -170,14 +171,15 @@ def _package(module: str) -> str:
     return {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}.get(module, module)
 
 
-def _machine(codes: List[_Code]) -> Iterator[Finding]:
+def _machine(codes: List[_Code], needs: Mapping[str, Any]) -> Iterator[Finding]:
     """What the code wants of the machine that its cage refuses unless the manifest has it."""
     net = _first((m.split(".")[0], _where(c, line)) for c in codes for m, line, _ in c.imports if m.split(".")[0] in NETWORK)
-    for top, where in net.items():
+    for top, where in net.items() if not needs.get("network") else ():
         yield Finding(LIMITS, "network", f"{where} imports {top}: connections are refused unless import --network names the hosts")
     for top, where in _first((m.split(".")[0], _where(c, line)) for c in codes for m, line, _ in c.imports if m.split(".")[0] in PROCESSES).items():
         yield Finding(LIMITS, "processes", f"{where} imports {top}: what runs in another process does not see the frames and state of this one, and ends with it")
-    for path, where in _first((t, _where(c, line)) for c in codes for t, line in c.texts if _FOLDERS.match(t) and "\n" not in t).items():
+    given = [*needs.get("files", ()), *needs.get("writes", ())]
+    for path, where in _first((t, _where(c, line)) for c in codes for t, line in c.texts if _FOLDERS.match(t) and "\n" not in t and not _within(t, given)).items():
         yield Finding(LIMITS, "files", f"{where} names {path}: files outside the package are refused unless import --file names them (under /tmp only TMPDIR may be written)")
     for path, where in _first((t, _where(c, line)) for c in codes for t, line in c.opens if not t.startswith("/")).items():
         what = f"opens {path!r}" if path else "opens files by names that it makes"
@@ -188,6 +190,10 @@ def _machine(codes: List[_Code]) -> Iterator[Finding]:
         a, where = next(iter(tf.items()))
         level = CANNOT if "contrib" in tf else LIMITS
         yield Finding(level, "tensorflow", f"{where} uses tf.{a} of TensorFlow 1, and {sys.executable} has {version}")
+
+
+def _within(path: str, folders: Iterable[str]) -> bool:
+    return any(path == f or path.startswith(f.rstrip("/") + "/") for f in folders)
 
 
 def _state(codes: List[_Code]) -> Iterator[Finding]:

@@ -179,6 +179,29 @@ def test_tracker_is_a_direct_call_and_keeps_its_state_for_each_stream(vcap, benc
     assert r.nodes[0].extra["age"] == 1  # the state went with the stream
 
 
+def test_memory_of_frames_is_used_again_when_nobody_has_it():
+    from capstan.vcap._host import Buffers
+
+    b = Buffers()
+    kept = b.copy(np.full((4, 6, 3), 1, np.uint8))
+    part = b.copy(np.full((4, 6, 3), 2, np.uint8))[1:2]
+    third = b.copy(np.full((4, 6, 3), 3, np.uint8))
+    at = third.ctypes.data
+    del third
+    again = b.copy(np.full((4, 6, 3), 4, np.uint8))
+    assert again.ctypes.data == at and (again == 4).all()
+    assert (kept == 1).all() and (part == 2).all()  # a capsule may keep frames, and parts of them
+    other = b.copy(np.full((2, 2, 3), 5, np.uint8))
+    assert other.shape == (2, 2, 3) and (kept == 1).all() and (again == 4).all()
+    for _ in range(3 * Buffers.MOST):
+        b.copy(np.zeros((2, 2, 3), np.uint8))
+    for side in range(1, 3 * Buffers.SIZES):
+        b.copy(np.zeros((side, 9, 3), np.uint8))
+    held = [b.copy(np.zeros((2, 9, 3), np.uint8)) for _ in range(2 * Buffers.MOST)]
+    assert len({h.ctypes.data for h in held}) == len(held)
+    assert len(b._all) <= Buffers.SIZES and len(b._all[2, 9, 3]) == Buffers.MOST
+
+
 # What crosses, and what cannot.
 
 
@@ -451,6 +474,13 @@ def test_scan(no_vcap, tmp_path, text, level, about):
         assert found == []
     else:
         assert (level, about) in [(f.level, f.about) for f in found]
+
+
+def test_scan_says_nothing_of_what_was_given(no_vcap, tmp_path):
+    (tmp_path / "capsule.py").write_text("import socket\nopen('/srv/maps/a')\nopen('/srv/mapsx')\n")
+    assert len(_scan.scan(str(tmp_path))[0]) == 3
+    found, _ = _scan.scan(str(tmp_path), {"network": ["*:443"], "files": ["/srv/maps"]})
+    assert [f.words.split(":")[1] for f in found] == ["3 names /srv/mapsx"]
 
 
 def test_scan_takes_a_tensorflow_of_another_age_for_what_it_is(no_vcap, tmp_path, monkeypatch):
