@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fewCapsules builds a detector of faces and a tracker.
+func fewCapsules(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"detector_face_pigo", "tracker_bytetrack"} {
+		to := filepath.Join(dir, name)
+		text, err := os.ReadFile(filepath.Join(root, "capsules", name, "capsule.yaml"))
+		if err == nil {
+			err = errors.Join(os.MkdirAll(to, 0o755), os.WriteFile(filepath.Join(to, "capsule.yaml"), text, 0o644), build(filepath.Join(to, name), "./capsules/"+name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// said is what a server has written so far.
+type said struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+var answersAt = regexp.MustCompile(`http://\S+`)
+
+// server is a capstan serve within the test.
+type server struct {
+	t    *testing.T
+	url  string
+	out  *said
+	stop func()
+}
+
+func startServer(t *testing.T, f serveFlags) *server {
+	t.Helper()
+	f.listen, f.logLevel = "127.0.0.1:0", "error"
+	s := &server{t: t, out: &said{}}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, f, s.out) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel(errInterrupted)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(stopTimeout + 5*time.Second):
+			t.Error("the server did not stop")
+		}
+	})
+	t.Cleanup(s.stop)
+	for end := time.Now().Add(30 * time.Second); s.url == ""; time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-done:
+			t.Fatalf("it ended: %v", err)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("it does not answer")
+		}
+		s.url = answersAt.FindString(s.out.String())
+	}
+	return s
+}
+
+// call asks the server and reads its answer into out; nil: it is left alone.
+func (s *server) call(method, path, auth string, body, out any) int {
+	s.t.Helper()
+	var from io.Reader
+	switch body := body.(type) {
+	case nil:
+	case []byte:
+		from = bytes.NewReader(body)
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		from = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, from)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Close = true
+	if name, password, ok := strings.Cut(auth, ":"); ok {
+		r.SetBasicAuth(name, password)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if raw, ok := out.(*[]byte); ok {
+		*raw = data
+	} else if err == nil && out != nil {
+		err = json.Unmarshal(data, out)
+	}
+	if err != nil {
+		s.t.Fatalf("%s %s: %v in %.200q", method, path, err, data)
+	}
+	return answer.StatusCode
+}
+
+// status is the part of a zone's status that the test looks at.
+type status struct {
+	Within []struct {
+		Class string `json:"class_name"`
+		Track string `json:"track_id"`
+	} `json:"within"`
+	Alerts []struct {
+		ID int64 `json:"id"`
+	} `json:"alerts"`
+}
+
+// TestServe analyses a clip over HTTP, and goes on after a restart.
+func TestServe(t *testing.T) {
+	t.Setenv(passwordEnv, "a test's own")
+	clip, err := os.ReadFile(filepath.Join(data(t, "videos"), "faces", "asl", "again.mkv"))
+	if err != nil {
+		t.Skip(err)
+	}
+	f := serveFlags{data: filepath.Join(t.TempDir(), "data"), capsules: []string{fewCapsules(t)}, unsafe: true}
+	s := startServer(t, f)
+	const auth = "admin:a test's own"
+	if code := s.call("GET", "/api/version", "", nil, nil); code != http.StatusUnauthorized {
+		t.Errorf("without a password: %d", code)
+	}
+	var blob int
+	s.call("POST", "/api/storage", auth, clip, &blob)
+	var made struct {
+		ID int `json:"id"`
+	}
+	s.call("POST", "/api/streams", auth, map[string]any{"id": nil, "name": "clip", "premises_id": nil, "connection_type": "file",
+		"connection_options": map[string]any{"storage_id": blob}, "runtime_options": map[string]any{}, "metadata": map[string]any{}}, &made)
+	alarm := map[string]any{"id": nil, "name": "a face", "zone_id": nil, "stream_id": nil, "use_active_time": false, "active_start_time": "00:00:00", "active_end_time": "23:59:59",
+		"rate_conditions": []any{}, "count_conditions": []any{map[string]any{"id": nil, "test": ">", "check_value": 0, "with_class_name": "face", "with_attribute": nil,
+			"window_duration": 0, "window_threshold": 0, "intersection_point": "bottom"}}}
+	if code := s.call("POST", "/api/zones", auth, map[string]any{"id": nil, "name": "all", "stream_id": made.ID, "coords": [][]int{{0, 0}, {2000, 0}, {2000, 2000}, {0, 2000}},
+		"alarms": []any{alarm}}, nil); code != http.StatusOK {
+		t.Fatalf("zone: %d", code)
+	}
+	s.call("PUT", fmt.Sprintf("/api/streams/%d/analyze", made.ID), auth, true, nil)
+	alert := s.seen(made.ID, auth)
+	var frame []byte
+	s.call("GET", fmt.Sprintf("/api/alerts/%d/frame", alert), auth, nil, &frame)
+	if img, _, err := image.Decode(bytes.NewReader(frame)); err != nil || img.Bounds().Dx() < 100 {
+		t.Errorf("the frame of the alert: %v", err)
+	}
+	s.stop()
+	s = startServer(t, f)
+	if strings.Contains(s.out.String(), "password") {
+		t.Errorf("a password is shown: %s", s.out)
+	}
+	s.seen(made.ID, auth)
+	if code := s.call("DELETE", fmt.Sprintf("/api/streams/%d", made.ID), auth, nil, nil); code != http.StatusOK {
+		t.Errorf("delete: %d", code)
+	}
+	if left, _ := filepath.Glob(filepath.Join(f.data, "blobs", "*")); len(left) != 1 {
+		t.Errorf("%d files are left, want the clip alone", len(left))
+	}
+}
+
+// seen waits until a tracked face is in the zone and the alarm is on, and gives the alert.
+func (s *server) seen(stream int, auth string) int64 {
+	s.t.Helper()
+	var last []byte
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		s.call("GET", "/api/streams/status", auth, nil, &last)
+		var all map[string]map[string]status
+		if err := json.Unmarshal(last, &all); err != nil {
+			s.t.Fatal(err)
+		}
+		z := all[fmt.Sprint(stream)]["all"]
+		if len(z.Within) > 0 && z.Within[0].Class == "face" && z.Within[0].Track != "" && len(z.Alerts) > 0 {
+			return z.Alerts[0].ID
+		}
+	}
+	s.t.Fatalf("no tracked face with an alert was seen: %s", last)
+	return 0
+}
+
+func TestServeRefuses(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]serveFlags{
+		"no auth for everybody": {listen: "0.0.0.0:0", noAuth: true},
+		"no auth, no host":      {listen: ":0", noAuth: true},
+		"no port":               {listen: "localhost"},
+		"only and without":      {listen: "127.0.0.1:0", only: []string{"a"}, without: []string{"b"}},
+	} {
+		var usage usageError
+		if err := serve(t.Context(), f, io.Discard); !errors.As(err, &usage) {
+			t.Errorf("%s: %v, want wrong usage", name, err)
+		}
+	}
+}
+
+func TestFilesAreWholeOrNotThere(t *testing.T) {
+	t.Parallel()
+	f, err := openFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn := io.MultiReader(strings.NewReader("half"), brokenReader{})
+	if _, _, err := f.Put(t.Context(), torn); !errors.Is(err, errBroken) {
+		t.Errorf("%v, want the reader's error", err)
+	}
+	sum, n, err := f.Put(t.Context(), strings.NewReader("whole"))
+	if err != nil || n != 5 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	c, err := f.Open(t.Context(), sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := io.ReadAll(c); err != nil || string(got) != "whole" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if list, _ := os.ReadDir(f.dir); len(list) != 1 {
+		t.Errorf("%d files, want 1", len(list))
+	}
+	if err := errors.Join(f.Delete(t.Context(), sum), f.Delete(t.Context(), sum)); err != nil {
+		t.Error(err)
+	}
+}
+
+var errBroken = errors.New("torn")
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errBroken }
