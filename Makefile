@@ -43,6 +43,7 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 test: setup ## run every test, with the race detector; capsules on whole clips without it
 	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
 	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
+	@.ci/setup postgresql || echo "capstan: the tests of PostgreSQL will be skipped"
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
 	  /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider sdk/python examples; \
 	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi

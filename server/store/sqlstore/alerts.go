@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -47,8 +48,7 @@ func (r *alertRow) verification() store.Verification {
 // Alerts implements store.Tx. How many there are is the sum of counts that are kept beside them:
 // to count a million rows would take longer than to read a page of them.
 func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
-	cut, err := page("alert", f.Page)
-	if err != nil {
+	if _, err := page("alert", f.Page); err != nil {
 		return nil, 0, err
 	}
 	wanted, err := verifications(f.Verification)
@@ -74,14 +74,38 @@ func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 	if err := t.failed(count.Scan(t.ctx, &total)); err != nil {
 		return nil, 0, err
 	}
-	alerts, err := list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
+	alerts, err := t.alertPage(f.Page, total, func(q *bun.SelectQuery) *bun.SelectQuery {
 		q = of(q)
 		if f.Open {
 			q = q.Where("end_at IS NULL")
 		}
-		return cut(whereVerified(q, wanted).OrderExpr("start_at DESC, id DESC"))
+		return whereVerified(q, wanted)
 	})
 	return alerts, total, err
+}
+
+// alertPage reads a page of those alerts that which chooses, newest first. It is read from the
+// nearer end: to skip a row costs time too.
+func (t *tx) alertPage(p store.Page, total int, which func(*bun.SelectQuery) *bun.SelectQuery) ([]core.Alert, error) {
+	n := max(total-p.Offset, 0)
+	if p.Limit > 0 {
+		n = min(n, p.Limit)
+	}
+	if n == 0 {
+		return []core.Alert{}, nil
+	}
+	order, skip := "start_at DESC, id DESC", p.Offset
+	fromEnd := total - p.Offset - n
+	if fromEnd < skip {
+		order, skip = "start_at, id", fromEnd
+	}
+	alerts, err := list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return which(q).OrderExpr(order).Limit(int64(n)).Offset(int64(skip))
+	})
+	if fromEnd < p.Offset {
+		slices.Reverse(alerts)
+	}
+	return alerts, err
 }
 
 // verifications gives each of them once; none stand for all.

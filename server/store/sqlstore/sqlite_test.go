@@ -3,9 +3,11 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/capstan-video/capstan/core"
@@ -131,6 +133,67 @@ func TestMigrationWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = open(t, "sqlite:"+path).Close()
+}
+
+// TestFull fills the disk: what was acknowledged stays, the fault says what is wrong, and with room
+// again the same store goes on.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("A FULL DISK IS NOT TESTED: no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, "sqlite:"+filepath.Join(dir, "capstan.db"))
+	defer s.Close()
+	save := func(i int) error {
+		return s.Update(context.Background(), func(tx store.Tx) error {
+			return tx.SaveValue(fmt.Sprint(i), make([]byte, 100_000))
+		})
+	}
+	kept, err := 0, error(nil)
+	for ; kept < 1000 && err == nil; kept++ {
+		err = save(kept)
+	}
+	kept-- // the last one failed
+	if core.KindOf(err) != core.Internal || !strings.Contains(err.Error(), "disk of the database is full") {
+		t.Fatalf("after %d values: %v", kept, err)
+	}
+	check := func() {
+		t.Helper()
+		err := s.View(context.Background(), func(tx store.Tx) error {
+			for i := range kept + 1 {
+				v, err := tx.Value(fmt.Sprint(i))
+				if err != nil {
+					return err
+				}
+				if (i < kept) != (len(v) == 100_000) {
+					t.Errorf("value %d of %d has %d bytes", i, kept, len(v))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check()
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(kept); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	kept++
+	check()
 }
 
 // FuzzText looks that any text either comes back as it was or is refused.

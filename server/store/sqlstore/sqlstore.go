@@ -34,7 +34,8 @@ const (
 // Store is a store.Store on a database.
 //
 // On SQLite updates run one after the other, and a View within an Update sees what was before it.
-// An Update within an Update waits for itself: it ends when its context does.
+// An Update within an Update waits for itself, and so may a View within a View when many do it at
+// once: they end when their context does.
 type Store struct {
 	write, read *bun.DB // the same one on PostgreSQL
 	dialect     dialect

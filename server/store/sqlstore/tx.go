@@ -114,7 +114,7 @@ func (t *tx) save(noun string, id int64, row any) error {
 		return t.failed(err)
 	}
 	if n, err := r.RowsAffected(); err != nil || n == 0 {
-		return cmpError(t.failed(err), missing(noun, id))
+		return first(t.failed(err), missing(noun, id))
 	}
 	return nil
 }
@@ -185,8 +185,8 @@ func taken(noun, format string, args ...any) error {
 	return core.Faultf(core.Exists, "store", noun, format, args...)
 }
 
-// cmpError gives the first of two that is an error.
-func cmpError(a, b error) error {
+// first gives the first of two that is an error.
+func first(a, b error) error {
 	if a != nil {
 		return a
 	}
@@ -198,16 +198,7 @@ func micros(at time.Time) int64 { return at.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// orNil gives nil for what is empty, which the database keeps as NULL.
-func orNil[V comparable](v V) *V {
-	var zero V
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
-// orZero is its inverse.
+// orZero gives what a pointer points to, and the zero value for nil.
 func orZero[V any](p *V) (v V) {
 	if p != nil {
 		v = *p

@@ -104,7 +104,7 @@ func (t *tx) Totals(n core.StreamNumber) (map[core.ZoneID]zones.Totals, error) {
 	for _, r := range rows {
 		one := zones.Totals{Entered: map[string]uint64{}, Exited: map[string]uint64{}}
 		err := json.Unmarshal([]byte(r.Entered), &one.Entered)
-		err = cmpError(err, json.Unmarshal([]byte(r.Exited), &one.Exited))
+		err = first(err, json.Unmarshal([]byte(r.Exited), &one.Exited))
 		if err != nil {
 			return nil, t.failed(err)
 		}

@@ -90,6 +90,9 @@ CREATE INDEX alerts_stream ON alerts (stream_id, start_at, id);
 CREATE INDEX alerts_frame ON alerts (frame_id) WHERE frame_id IS NOT NULL;
 CREATE INDEX alerts_open ON alerts (start_at, id) WHERE end_at IS NULL;
 CREATE INDEX alerts_verified ON alerts (start_at, id) WHERE verified IS NOT NULL;
+CREATE INDEX alerts_verified_alarm ON alerts (alarm_id, start_at, id) WHERE verified IS NOT NULL;
+CREATE INDEX alerts_verified_zone ON alerts (zone_id, start_at, id) WHERE verified IS NOT NULL;
+CREATE INDEX alerts_verified_stream ON alerts (stream_id, start_at, id) WHERE verified IS NOT NULL;
 
 -- How many alerts there are of each kind, so that a list says how long it is without counting it.
 CREATE TABLE alert_counts (
