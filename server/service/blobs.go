@@ -9,11 +9,8 @@ import (
 	"github.com/capstan-video/capstan/server/store"
 )
 
-const (
-	maxMIME = 255
-	// blobsAtOnce is how many blobs are looked at in one step.
-	blobsAtOnce = 1000
-)
+// maxMIME bounds the type of a blob, in bytes.
+const maxMIME = 255
 
 // SaveBlob keeps what it reads; Invalid on "blob" when that is nothing.
 func (s *Service) SaveBlob(ctx context.Context, c Caller, mime string, from io.Reader) (core.Blob, error) {
@@ -26,25 +23,26 @@ func (s *Service) SaveBlob(ctx context.Context, c Caller, mime string, from io.R
 	if len(mime) > maxMIME {
 		return core.Blob{}, invalid("blob", "its type has %d bytes; want at most %d", len(mime), maxMIME)
 	}
-	sum, size, err := s.cfg.Files.Put(ctx, from)
+	file, err := s.cfg.Blobs.Write(ctx, from)
 	if err != nil {
 		return core.Blob{}, on("blob", err)
 	}
-	b := core.Blob{Type: mime, Size: size, SHA256: sum, Created: s.cfg.Now().UTC()}
-	if size > 0 {
-		err = s.update(ctx, c, "save blob", func(tx store.Tx) (string, error) {
-			id, err := tx.SaveBlob(b)
+	defer file.Close()
+	if file.Size == 0 {
+		return core.Blob{}, invalid("blob", "there is nothing in it")
+	}
+	b := core.Blob{Type: mime, Size: file.Size, SHA256: file.SHA256, Created: s.cfg.Now().UTC()}
+	err = s.update(ctx, c, "save blob", func(tx store.Tx) (string, error) {
+		id, err := tx.SaveBlob(b)
+		if err == nil {
+			err = file.Keep(id)
+		}
+		if err == nil {
 			b.ID = id
-			return fmt.Sprint(id), on("blob", err)
-		})
-	} else {
-		err = invalid("blob", "there is nothing in it")
-	}
-	if err != nil {
-		s.forgetFiles(context.WithoutCancel(ctx), []string{sum})
-		return core.Blob{}, err
-	}
-	return b, nil
+		}
+		return fmt.Sprint(id), on("blob", err)
+	})
+	return b, err
 }
 
 // Blob gives a file's content, which the caller closes.
@@ -53,65 +51,51 @@ func (s *Service) Blob(ctx context.Context, c Caller, id core.BlobID) (b core.Bl
 	if err != nil {
 		return b, nil, err
 	}
-	content, err := s.cfg.Files.Open(ctx, b.SHA256)
-	if err != nil {
-		return b, nil, on("blob", err)
-	}
-	return b, content, nil
+	content, _, err := s.cfg.Blobs.Read(id)
+	return b, content, err
 }
 
 // DeleteBlob forgets a file. Streams that play it go on until they open it again.
 func (s *Service) DeleteBlob(ctx context.Context, c Caller, id core.BlobID) error {
-	var sum string
 	err := s.update(ctx, c, "delete blob", func(tx store.Tx) (string, error) {
-		b, err := tx.Blob(id)
-		if err != nil {
-			return "", on("blob", err)
-		}
-		sum = b.SHA256
 		return fmt.Sprint(id), on("blob", tx.DeleteBlob(id))
 	})
-	if err == nil {
-		s.forgetFiles(ctx, []string{sum})
-	}
-	return err
-}
-
-// forgetFrames deletes the files of alerts' frames that the store has let go.
-func (s *Service) forgetFrames(ctx context.Context, frames []core.Blob) {
-	if len(frames) == 0 {
-		return
-	}
-	var sums []string
-	for _, b := range frames {
-		sums = append(sums, b.SHA256)
-	}
-	s.forgetFiles(context.WithoutCancel(ctx), sums)
-}
-
-// forgetFiles deletes the content that no blob has any more.
-func (s *Service) forgetFiles(ctx context.Context, sums []string) {
-	gone := map[string]bool{}
-	for _, sum := range sums {
-		gone[sum] = true
-	}
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		for at := 0; ; at += blobsAtOnce {
-			list, err := tx.Blobs(store.Page{Limit: blobsAtOnce, Offset: at})
-			if err != nil || len(list) == 0 {
-				return err
-			}
-			for _, b := range list {
-				delete(gone, b.SHA256)
-			}
-		}
-	})
-	for sum := range gone {
-		if err == nil {
-			err = s.cfg.Files.Delete(ctx, sum)
-		}
-	}
 	if err != nil {
-		s.log.Warn("files that nobody needs are left behind", "err", err)
+		return err
+	}
+	return s.cfg.Blobs.Delete(id)
+}
+
+// forgetFrames deletes the files of alerts' frames whose rows have gone with the alerts. What
+// fails is left for the sweep of the next start.
+func (s *Service) forgetFrames(ctx context.Context, frames []core.BlobID) {
+	for _, id := range frames {
+		has, err := s.hasBlob(context.WithoutCancel(ctx), id)
+		if err == nil && !has {
+			err = s.cfg.Blobs.Delete(id)
+		}
+		if err != nil {
+			s.log.Warn("a file that nobody needs is left behind", "blob", id, "err", err)
+		}
+	}
+}
+
+func (s *Service) hasBlob(ctx context.Context, id core.BlobID) (bool, error) {
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error { _, err := tx.Blob(id); return err })
+	if core.KindOf(err) == core.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sweep removes the files that a crash has left without a row.
+func (s *Service) sweep() {
+	swept, err := s.cfg.Blobs.Sweep(s.life, func(id core.BlobID) (bool, error) { return s.hasBlob(s.life, id) })
+	switch {
+	case s.life.Err() != nil:
+	case err != nil:
+		s.log.Warn("the files without a use were not all found", "err", err)
+	case swept.Removed > 0:
+		s.log.Info("files without a use are gone", "files", swept.Removed, "bytes", swept.Bytes)
 	}
 }

@@ -271,7 +271,7 @@ func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.D
 	if err != nil {
 		return nil, 0, err
 	}
-	src, err := r.svc.source(ctx, cfg)
+	src, err := r.svc.source(cfg)
 	if err != nil {
 		return nil, 0, err
 	}

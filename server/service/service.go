@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,27 +12,15 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/push"
+	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/store"
 )
 
-// Files keep the bytes of blobs by their content. server/blob has the real one.
-type Files interface {
-	// Put keeps what it reads and gives its SHA-256 in hexadecimal and its size in bytes. Nothing
-	// is kept when reading fails.
-	Put(ctx context.Context, from io.Reader) (sha256 string, size int64, err error)
-	// Open gives the content: a fault of kind NotFound when there is none.
-	Open(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
-	// Delete forgets the content; it is no fault when there is none.
-	Delete(ctx context.Context, sha256 string) error
-	// Path is a local file with the content, for media to open.
-	Path(sha256 string) string
-}
-
-// Config is what a service works with. Store, Files and Engine are needed; the caller closes them
+// Config is what a service works with. Store, Blobs and Engine are needed; the caller closes them
 // after the service.
 type Config struct {
 	Store  store.Store
-	Files  Files
+	Blobs  *blob.Folder
 	Engine *pipeline.Engine
 	// Pictures are the feeds of the engine's media, for pictures that are sent in; nil: they are
 	// refused as Unsupported.
@@ -52,8 +39,8 @@ type Config struct {
 }
 
 func (c Config) complete() (Config, error) {
-	if c.Store == nil || c.Files == nil || c.Engine == nil {
-		return c, core.Faultf(core.Invalid, "service", "", "it needs a store, files and an engine")
+	if c.Store == nil || c.Blobs == nil || c.Engine == nil {
+		return c, core.Faultf(core.Invalid, "service", "", "it needs a store, blobs and an engine")
 	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()
@@ -83,6 +70,7 @@ type Service struct {
 
 	life context.Context
 	end  context.CancelFunc
+	work sync.WaitGroup // what goes on beside the streams
 
 	// change orders what changes streams, zones, alarms and settings, so that running streams see
 	// the changes in the order of the store. It is taken before everything else.
@@ -116,6 +104,7 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	if err := errors.Join(s.resumeCapsules(ctx), s.reloadGallery(ctx), s.resume(ctx)); err != nil {
 		return nil, "", errors.Join(err, s.Close())
 	}
+	s.work.Go(s.sweep)
 	return s, password, nil
 }
 
@@ -143,6 +132,7 @@ func (s *Service) Close() error {
 	for _, r := range running {
 		r.wait()
 	}
+	s.work.Wait()
 	s.hub.close()
 	return nil
 }

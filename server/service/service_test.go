@@ -3,13 +3,9 @@ package service_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"image"
 	_ "image/jpeg"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,35 +19,11 @@ import (
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/pipelinetest"
 	"github.com/capstan-video/capstan/pipeline/push"
+	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/service"
 	"github.com/capstan-video/capstan/server/store"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
 )
-
-// folder keeps files for a test.
-type folder string
-
-func (f folder) Path(sum string) string { return filepath.Join(string(f), sum) }
-
-func (f folder) Put(_ context.Context, from io.Reader) (string, int64, error) {
-	data, err := io.ReadAll(from)
-	if err != nil {
-		return "", 0, err
-	}
-	h := sha256.Sum256(data)
-	sum := hex.EncodeToString(h[:])
-	return sum, int64(len(data)), os.WriteFile(f.Path(sum), data, 0o600)
-}
-
-func (f folder) Open(_ context.Context, sum string) (io.ReadSeekCloser, error) {
-	file, err := os.Open(f.Path(sum))
-	if err != nil {
-		return nil, core.Faultf(core.NotFound, "", "blob", "%w", err)
-	}
-	return file, nil
-}
-
-func (f folder) Delete(_ context.Context, sum string) error { return os.Remove(f.Path(sum)) }
 
 // clock is a clock that a test moves.
 type clock struct {
@@ -59,7 +31,7 @@ type clock struct {
 	at time.Time
 }
 
-func newClock() *clock { return &clock{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)} }
+func newClock() *clock { return &clock{at: time.Now()} }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
@@ -78,6 +50,7 @@ type world struct {
 	t      *testing.T
 	dir    string
 	store  store.Store
+	blobs  *blob.Folder
 	engine *pipeline.Engine
 	cfg    service.Config
 	*service.Service
@@ -131,6 +104,9 @@ func (w *world) start(m media, capsules ...pipeline.Capsule) {
 	if w.store, err = sqlstore.Open(w.t.Context(), "sqlite:"+filepath.Join(w.dir, "capstan.db")); err != nil {
 		w.t.Fatal(err)
 	}
+	if w.blobs, err = blob.Open(filepath.Join(w.dir, "blobs"), blob.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
 	w.cfg.Pictures = push.New(m)
 	w.engine = pipeline.New(w.cfg.Pictures, hclog.NewNullLogger())
 	for _, c := range capsules {
@@ -138,14 +114,14 @@ func (w *world) start(m media, capsules ...pipeline.Capsule) {
 			w.t.Fatal(err)
 		}
 	}
-	w.cfg.Store, w.cfg.Engine, w.cfg.Files = w.store, w.engine, folder(w.dir)
+	w.cfg.Store, w.cfg.Engine, w.cfg.Blobs = w.store, w.engine, w.blobs
 	if w.Service, w.password, err = service.New(w.t.Context(), w.cfg); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *world) stop() {
-	if err := errors.Join(w.Close(), w.engine.Close(), w.store.Close()); err != nil {
+	if err := errors.Join(w.Close(), w.engine.Close(), w.store.Close(), w.blobs.Close()); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -230,6 +206,7 @@ func TestAStreamIsAnalysed(t *testing.T) {
 		t.Errorf("a stream without a result is %v; want an empty list", snap.Streams)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	later, err := w.Subscribe(ctx, viewer)
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +286,7 @@ func TestChangesReachARunningStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "no zone", func() bool { return w.zone(s.Number, "left").Zone.ID == 0 })
-	if files, _ := filepath.Glob(filepath.Join(w.dir, strings.Repeat("?", 64))); len(files) != 0 {
+	if files, _ := filepath.Glob(filepath.Join(w.dir, "blobs", "??", "*")); len(files) != 0 {
 		t.Errorf("files of alerts that are gone are left: %v", files)
 	}
 }

@@ -158,7 +158,7 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 	if err := s.view(ctx, c, func(tx store.Tx) error { _, err := tx.Stream(n); return on("stream", err) }); err != nil {
 		return err
 	}
-	var frames []core.Blob
+	var frames []core.BlobID
 	s.stop(n, true)
 	err := s.update(ctx, c, "delete stream", func(tx store.Tx) (string, error) {
 		var err error
@@ -286,7 +286,7 @@ func (s *Service) DeletePremises(ctx context.Context, c Caller, id core.Premises
 func streamID(n core.StreamNumber) core.StreamID { return core.StreamID(fmt.Sprintf("stream-%d", n)) }
 
 // source says what media opens for a stream.
-func (s *Service) source(ctx context.Context, cfg core.StreamConfig) (pipeline.Source, error) {
+func (s *Service) source(cfg core.StreamConfig) (pipeline.Source, error) {
 	out := pipeline.Source{Stream: streamID(cfg.Number), Realtime: true, KeyframesOnly: cfg.KeyframesOnly}
 	switch cfg.Connection.Kind {
 	case core.IPCamera:
@@ -294,15 +294,16 @@ func (s *Service) source(ctx context.Context, cfg core.StreamConfig) (pipeline.S
 	case core.Webcam:
 		out.URL = fmt.Sprintf("v4l2:///dev/video%d", cfg.Connection.Device)
 	default:
-		var b core.Blob
-		err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-			b, err = tx.Blob(cfg.Connection.Blob)
-			return on("blob", err)
-		})
+		file, _, err := s.cfg.Blobs.Read(cfg.Connection.Blob)
 		if err != nil {
 			return out, err
 		}
-		out.URL = s.cfg.Files.Path(b.SHA256)
+		defer file.Close()
+		named, ok := file.(interface{ Name() string })
+		if !ok {
+			return out, unsupported("stream", "the file is not on this machine's disk")
+		}
+		out.URL = named.Name()
 	}
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/capstan-video/capstan/core/alarms"
 	"github.com/capstan-video/capstan/core/zones"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -146,15 +147,21 @@ func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 	a.tried = now
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	frame, err := w.saveFrame(ctx, result)
-	if err != nil {
+	frame, err := w.frameOf(ctx, result)
+	if err == nil {
+		defer frame.Close()
+	} else {
 		w.svc.log.Warn("the frame of an alert could not be saved", "stream", w.stream, "alarm", a.alert.Alarm, "err", err)
 	}
 	alert := *a.alert
 	err = w.svc.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
 		alert = *a.alert
 		if frame != nil {
-			if alert.Frame, err = tx.SaveBlob(*frame); err != nil {
+			b := core.Blob{Type: "image/jpeg", Size: frame.Size, SHA256: frame.SHA256, Created: now.UTC()}
+			if alert.Frame, err = tx.SaveBlob(b); err == nil {
+				err = frame.Keep(alert.Frame)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -168,17 +175,13 @@ func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 	a.alert = &alert
 }
 
-// saveFrame keeps the result's picture as a JPEG.
-func (w *watcher) saveFrame(ctx context.Context, result *pipeline.Result) (*core.Blob, error) {
+// frameOf writes the result's picture as a JPEG.
+func (w *watcher) frameOf(ctx context.Context, result *pipeline.Result) (*blob.Pending, error) {
 	jpeg, err := pictureOf(result)
 	if err != nil {
 		return nil, err
 	}
-	sum, size, err := w.svc.cfg.Files.Put(ctx, bytes.NewReader(jpeg))
-	if err != nil {
-		return nil, err
-	}
-	return &core.Blob{Type: "image/jpeg", Size: size, SHA256: sum, Created: w.svc.cfg.Now().UTC()}, nil
+	return w.svc.cfg.Blobs.Write(ctx, bytes.NewReader(jpeg))
 }
 
 // finish ends an alert, in the store too. One that was never saved is forgotten.

@@ -154,7 +154,7 @@ func (s *Service) DeleteZone(ctx context.Context, c Caller, id core.ZoneID) erro
 	s.change.Lock()
 	defer s.change.Unlock()
 	var z core.Zone
-	var frames []core.Blob
+	var frames []core.BlobID
 	err := s.update(ctx, c, "delete zone", func(tx store.Tx) (string, error) {
 		var err error
 		if z, err = tx.Zone(id); err != nil {
@@ -258,7 +258,7 @@ func (s *Service) DeleteAlarm(ctx context.Context, c Caller, id core.AlarmID) er
 	s.change.Lock()
 	defer s.change.Unlock()
 	var a core.Alarm
-	var frames []core.Blob
+	var frames []core.BlobID
 	err := s.update(ctx, c, "delete alarm", func(tx store.Tx) (string, error) {
 		var err error
 		if a, err = tx.Alarm(id); err != nil {
@@ -332,23 +332,13 @@ func (s *Service) AlertFrame(ctx context.Context, c Caller, id core.AlertID) (io
 }
 
 // alertFrames lists the pictures of alerts that are about to go.
-func alertFrames(tx store.Tx, f store.AlertFilter) ([]core.Blob, error) {
+func alertFrames(tx store.Tx, f store.AlertFilter) ([]core.BlobID, error) {
 	list, _, err := tx.Alerts(f)
-	if err != nil {
-		return nil, err
-	}
-	var out []core.Blob
+	var out []core.BlobID
 	for _, a := range list {
-		if a.Frame == 0 {
-			continue
-		}
-		b, err := tx.Blob(a.Frame)
-		switch {
-		case err == nil:
-			out = append(out, b)
-		case core.KindOf(err) != core.NotFound:
-			return nil, err
+		if a.Frame != 0 {
+			out = append(out, a.Frame)
 		}
 	}
-	return out, nil
+	return out, err
 }

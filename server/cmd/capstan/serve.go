@@ -21,6 +21,7 @@ import (
 	"github.com/capstan-video/capstan/pipeline/host"
 	"github.com/capstan-video/capstan/pipeline/push"
 	"github.com/capstan-video/capstan/sdk/onnx/files"
+	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/dialects/brainframe"
 	"github.com/capstan-video/capstan/server/service"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
@@ -35,6 +36,8 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
+	// reserve stays free on the disk, so that the database can be written to.
+	reserve = 256 << 20
 )
 
 // serveFlags are the settings of capstan serve.
@@ -100,10 +103,11 @@ func serve(ctx context.Context, f serveFlags, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	blobs, err := openFiles(filepath.Join(f.data, "blobs"))
+	blobs, err := blob.Open(filepath.Join(f.data, "blobs"), blob.Options{Reserve: reserve})
 	if err != nil {
 		return err
 	}
+	defer blobs.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		fault := core.Faultf(core.Invalid, "serve", f.listen, "it cannot be listened on: %w", err)
@@ -124,7 +128,7 @@ func serve(ctx context.Context, f serveFlags, w io.Writer) error {
 	}
 	defer db.Close()
 	svc, password, err := service.New(ctx, service.Config{
-		Store: db, Files: blobs, Engine: engine, Pictures: pictures, Log: log, NoAuth: f.noAuth, Password: os.Getenv(passwordEnv),
+		Store: db, Blobs: blobs, Engine: engine, Pictures: pictures, Log: log, NoAuth: f.noAuth, Password: os.Getenv(passwordEnv),
 	})
 	if err != nil {
 		return err
