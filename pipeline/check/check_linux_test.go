@@ -41,6 +41,9 @@ var held struct {
 func capsuleOf(act string) sdk.Capsule {
 	lock := os.Getenv(lockEnv)
 	c := sdk.Capsule{Name: "test_check", Version: "1", Gives: sdk.Finds("spot"), Formats: []sdk.PixelFormat{sdk.GRAY8}, Options: []sdk.Option{sdk.Float("score", 0.5, "", sdk.Between(0, 1))}}
+	// What only the host and people have to know does not cross the process line.
+	c.OnDemand, c.Resources = true, sdk.Resources{Memory: 1 << 30}
+	c.Models = []sdk.Model{{File: "x.onnx", URL: "https://example.org/x.onnx", SHA256: strings.Repeat("0", 64), Licence: "MIT", Source: "nobody"}}
 	if act == "other" {
 		c.Options = nil
 	}

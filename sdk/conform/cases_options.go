@@ -24,7 +24,9 @@ func (t *trial) manifest() {
 		return
 	}
 	said := t.plain
-	found.Entry = said.Entry // where the program lies is the manifest's to say
+	// Where the program lies is the manifest's to say, and what it needs of the machine is for
+	// the host: neither crosses the process line.
+	found.Entry, found.OnDemand, found.Models, found.Needs = said.Entry, said.OnDemand, said.Models, said.Needs
 	a, errA := manifest.Encode(said)
 	b, errB := manifest.Encode(found)
 	if errA != nil || errB != nil {
