@@ -60,7 +60,14 @@ type FoundObject = core.Node
 // API is what a dialect may ask. All methods check the caller's role and inputs, take ctx's end
 // as the end, and fail with a *core.Fault; where a vendor's contract tells faults of one kind
 // apart, Fault.On names the noun ("stream", "zone", "alarm", "alert", "identity", "encoding",
-// "capsule", "option", "blob", "premises", "user", "image", "detector", "encoder").
+// "capsule", "option", "blob", "premises", "user", "image", "detector", "encoder"). Beside these:
+//
+//   - Denied on "role" is a caller who may not, on "credentials" or "session" nobody who is known,
+//     on "zone" a zone that stays as it is (Screen), on "admin" the last administrator
+//   - pictures of identities: NotFound on "detection" is nothing of the class, Invalid on
+//     "detection" more than one, Exists on "image" one that is encoded already
+//   - vectors: Exhausted on "vector" is too long, Exists on "encoding" there already
+//   - Exhausted, of Analyze, is more than the machine carries; Closed is a server that stops
 type API interface {
 	Ready() bool
 

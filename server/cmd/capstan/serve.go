@@ -151,7 +151,7 @@ func (f *serveFlags) engine(ctx context.Context, h *host.Host, log hclog.Logger)
 	if err != nil {
 		return nil, nil, err
 	}
-	pictures := push.New(media)
+	pictures := push.New(service.Looping(media))
 	engine := pipeline.New(pictures, log)
 	if err := launch(ctx, h, engine, list); err != nil {
 		return nil, nil, errors.Join(err, engine.Close())

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -183,6 +184,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the frame of the alert: %v", err)
 	}
 	s.stop()
+	before := runtime.NumGoroutine() // with what GStreamer keeps for the process
 	s = startServer(t, f)
 	if strings.Contains(s.out.String(), "password") {
 		t.Errorf("a password is shown: %s", s.out)
@@ -190,6 +192,13 @@ func TestServe(t *testing.T) {
 	s.seen(made.ID, auth)
 	if code := s.call("DELETE", fmt.Sprintf("/api/streams/%d", made.ID), auth, nil, nil); code != http.StatusOK {
 		t.Errorf("delete: %d", code)
+	}
+	s.stop()
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines after the first server and %d after the second\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+		}
 	}
 	if left, _ := filepath.Glob(filepath.Join(f.data, "blobs", "??", "*")); len(left) != 1 {
 		t.Errorf("%d files are left, want the clip alone", len(left))

@@ -1,0 +1,59 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/pipeline/pipelinetest"
+	"github.com/capstan-video/capstan/server/service"
+)
+
+func TestLooping(t *testing.T) {
+	t.Parallel()
+	var opened []*pipelinetest.Stream
+	frames := 5
+	m := service.Looping(&pipelinetest.Media{OpenFunc: func(context.Context, pipeline.Source) (pipeline.MediaStream, error) {
+		s, err := pipelinetest.Script{Frames: frames, Every: 250 * time.Millisecond, Live: true}.Open()
+		opened = append(opened, s)
+		return s, err
+	}})
+	s, err := m.Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := range 7 {
+		f, p, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+		if f.Seq <= uint64(want) || f.PTS != core.PTS(time.Duration(f.Seq-1)*250*time.Millisecond) {
+			t.Errorf("frame %d is number %d at %v", want, f.Seq, f.PTS)
+		}
+	}
+	if len(opened) != 2 || s.Stats().Frames < 7 {
+		t.Errorf("opened %d times, %d frames; want 2 and 7", len(opened), s.Stats().Frames)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := s.Next(t.Context()); core.KindOf(err) != core.Closed {
+		t.Errorf("after Close: %v", err)
+	}
+	frames = 0
+	for name, src := range map[string]pipeline.Source{"nothing in it": {URL: "/clip", Realtime: true}, "not at its own speed": {URL: "/clip"}, "no file": {URL: "rtsp://a", Realtime: true}} {
+		s, err := m.Open(t.Context(), src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Next(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v, want the end", name, err)
+		}
+		_ = s.Close()
+	}
+}
