@@ -109,9 +109,30 @@ func (a *api) setOptions(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.keepSecrets(r, info, n, values); err != nil {
+		return nil, err
+	}
 	merge := r.Request.Method == http.MethodPatch
 	err = a.svc.SetOptions(r.Request.Context(), r.who, info.Declaration.Name, n, values, merge)
 	return nothing{}, badOption(err)
+}
+
+// keepSecrets puts in the secrets that come back empty, as they were told: they are not changed.
+func (a *api) keepSecrets(r *request, info service.CapsuleInfo, n core.StreamNumber, values map[string]any) error {
+	for _, o := range info.Declaration.Options {
+		if o.Type != core.SecretOption || values[o.Name] != "" {
+			continue
+		}
+		s, err := a.svc.Setting(r.Request.Context(), r.who, info.Declaration.Name, n)
+		if err != nil {
+			return err
+		}
+		delete(values, o.Name)
+		if old, ok := s.Options[o.Name]; ok {
+			values[o.Name] = old
+		}
+	}
+	return nil
 }
 
 // badOption names a value that is not allowed by what it is: an option's.

@@ -307,16 +307,12 @@ func toOption(o core.Option) capsuleOption {
 	return w
 }
 
-// toValue gives an option's value as the client takes it; a secret is never told.
+// toValue gives a value of the option as the client takes it; a secret is never told.
 func toValue(o core.Option, v any) any {
 	if o.Type == core.SecretOption {
 		return ""
 	}
-	x, err := o.Check(v)
-	if err != nil {
-		return nil // a value of an older version of the capsule
-	}
-	switch x := x.(type) {
+	switch x := v.(type) {
 	case []string:
 		return strings.Join(x, ",")
 	case time.Duration:
@@ -326,12 +322,16 @@ func toValue(o core.Option, v any) any {
 	}
 }
 
-// toValues gives values that were set, of the options that there are.
+// toValues gives values that were set. Those that the capsule does not take any more are left out.
 func toValues(d core.Declaration, values map[string]any) map[string]any {
 	m := make(map[string]any, len(values))
 	for name, v := range values {
-		if o, ok := d.Option(name); ok {
-			m[name] = toValue(o, v)
+		o, ok := d.Option(name)
+		if !ok {
+			continue
+		}
+		if x, err := o.Check(v); err == nil {
+			m[name] = toValue(o, x)
 		}
 	}
 	return m

@@ -232,6 +232,24 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestSecretsStay writes back all options as they were told, which is what the desktop client does.
+func TestSecretsStay(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	h := handler(w, Options{})
+	for _, body := range []string{`{"token":"new"}`, globals} {
+		if got := serve(h, "PUT", "/api/plugins/detector_face/options", body); got.Code != 200 {
+			t.Fatalf("%d %s", got.Code, got.Body)
+		}
+	}
+	if got := w.settings[setting{"detector_face", 0}].Options; got["token"] != "new" || got["label"] != "x" {
+		t.Errorf("%v", got)
+	}
+	if got := serve(h, "GET", "/api/plugins/detector_face/options", ""); got.Body.String() != globals {
+		t.Errorf("%s", got.Body)
+	}
+}
+
 // title reads the body of an error, which has both keys.
 func title(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
