@@ -59,7 +59,6 @@ func BenchmarkSubscribers(b *testing.B) {
 	server := httptest.NewServer(handler(w, Options{}))
 	defer server.Close()
 	defer w.stop()
-	mark := []byte("}}}\r\n")
 	var arrived sync.WaitGroup
 	for i := range 500 {
 		c, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -74,25 +73,7 @@ func BenchmarkSubscribers(b *testing.B) {
 			continue // takes nothing
 		}
 		arrived.Add(1)
-		go func() {
-			buffer, tail := make([]byte, 64<<10), []byte{}
-			first := true
-			for {
-				n, err := c.Read(buffer)
-				if err != nil {
-					return
-				}
-				tail = append(tail, buffer[:n]...)
-				for range bytes.Count(tail, mark) {
-					arrived.Done()
-				}
-				if first && bytes.Contains(tail, []byte("{}\r\n")) {
-					first = false
-					arrived.Done() // it is there: there are no streams yet
-				}
-				tail = append(tail[:0], tail[max(0, bytes.LastIndex(tail, mark)+len(mark)):]...)
-			}
-		}()
+		go count(c, &arrived)
 	}
 	arrived.Wait()
 	list := scene().Streams[1]
@@ -102,5 +83,26 @@ func BenchmarkSubscribers(b *testing.B) {
 		w.publish(1, append([]service.ZoneStatus{}, list...))
 		w.mu.Unlock()
 		arrived.Wait()
+	}
+}
+
+// count tells that there is nothing yet, and then each packet.
+func count(from io.Reader, arrived *sync.WaitGroup) {
+	buffer, seen := make([]byte, 64<<10), []byte{}
+	for mark := []byte("{}\r\n"); ; {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		seen = append(seen, buffer[:n]...)
+		for {
+			_, rest, ok := bytes.Cut(seen, mark)
+			if !ok {
+				break
+			}
+			arrived.Done()
+			mark = []byte("}}}\r\n")
+			seen = append([]byte{}, rest...)
+		}
 	}
 }
