@@ -421,3 +421,41 @@ func TestSilenceEndsAlerts(t *testing.T) {
 		t.Errorf("told as %+v", z)
 	}
 }
+
+func TestPremises(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, media{"rtsp://user:secret@a": live}, nil, walker())
+	p, err := w.SavePremises(t.Context(), editor, core.Premises{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.SaveStream(t.Context(), editor, core.StreamConfig{Name: "in", Premises: p.ID, Connection: core.Connection{Kind: core.IPCamera, URL: "rtsp://user:secret@a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := w.camera("rtsp://b")
+	w.analyze(s.Number, true)
+	if list, err := w.Streams(t.Context(), viewer, p.ID); err != nil || len(list) != 1 || strings.Contains(list[0].Connection.URL, "secret") {
+		t.Errorf("a viewer sees %+v, %v", list, err)
+	}
+	if url, err := w.StreamURL(t.Context(), editor, s.Number); err != nil || url != "rtsp://user:secret@a" {
+		t.Errorf("an editor sees %s, %v", url, err)
+	}
+	until(t, "a result", func() bool { return w.zone(s.Number, core.ScreenZone).Zone.ID != 0 })
+	pts := w.zone(s.Number, core.ScreenZone).PTS
+	s.Name = "entrance"
+	if s, err = w.SaveStream(t.Context(), editor, s); err != nil || !s.Analyze {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if now := w.zone(s.Number, core.ScreenZone).PTS; now < pts {
+		t.Error("another name opened the stream anew")
+	}
+	if err := w.DeletePremises(t.Context(), editor, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.Streams(t.Context(), viewer, 0)
+	if err != nil || len(list) != 1 || list[0].Number != other.Number {
+		t.Errorf("%+v are left, %v; want the other stream", list, err)
+	}
+	kindOn(t, w.DeletePremises(t.Context(), editor, p.ID), core.NotFound, "premises")
+}

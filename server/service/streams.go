@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -102,50 +103,51 @@ func (s *Service) SaveStream(ctx context.Context, c Caller, cfg core.StreamConfi
 		cfg.Metadata = map[string]any{}
 	}
 	given := cfg
-	err := s.update(ctx, c, action, func(tx store.Tx) (string, error) {
+	var old core.StreamConfig
+	err := s.update(ctx, c, action, func(tx store.Tx) (_ string, err error) {
 		cfg = given
-		return cfg.Name, saveStream(tx, &cfg)
+		old, err = saveStream(tx, &cfg)
+		return cfg.Name, err
 	})
 	if err != nil {
 		return cfg, err
 	}
 	if action == "create stream" {
 		s.hub.publish(cfg.Number, nil, false)
-	} else if r := s.runner(cfg.Number); r != nil {
+	} else if r := s.runner(cfg.Number); r != nil && (old.Connection != cfg.Connection || old.KeyframesOnly != cfg.KeyframesOnly) {
 		r.replay()
 	}
 	return cfg, nil
 }
 
-func saveStream(tx store.Tx, cfg *core.StreamConfig) error {
+// saveStream saves a stream, and gives what it was before.
+func saveStream(tx store.Tx, cfg *core.StreamConfig) (old core.StreamConfig, err error) {
 	if cfg.Premises != 0 {
 		if _, err := tx.OnePremises(cfg.Premises); err != nil {
-			return on("premises", err)
+			return old, on("premises", err)
 		}
 	}
 	if cfg.Connection.Kind == core.FileClip {
 		if _, err := tx.Blob(cfg.Connection.Blob); err != nil {
-			return on("blob", err)
+			return old, on("blob", err)
 		}
 	}
 	fresh := cfg.Number == 0
-	cfg.Analyze = false
 	if !fresh {
-		old, err := tx.Stream(cfg.Number)
-		if err != nil {
-			return on("stream", err)
+		if old, err = tx.Stream(cfg.Number); err != nil {
+			return old, on("stream", err)
 		}
-		cfg.Analyze = old.Analyze
 	}
+	cfg.Analyze = old.Analyze
 	n, err := tx.SaveStream(*cfg)
 	if err != nil {
-		return on("stream", err)
+		return old, on("stream", err)
 	}
 	cfg.Number = n
 	if fresh {
 		_, err = tx.SaveZone(core.Zone{Stream: n, Name: core.ScreenZone})
 	}
-	return on("zone", err)
+	return old, on("zone", err)
 }
 
 // DeleteStream stops a stream and deletes it with its zones, alarms and alerts.
@@ -155,12 +157,13 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
-	if err := s.view(ctx, c, func(tx store.Tx) error { _, err := tx.Stream(n); return on("stream", err) }); err != nil {
+	cfg, err := s.Stream(ctx, c, n)
+	if err != nil {
 		return err
 	}
 	var frames []core.BlobID
 	s.stop(n, true)
-	err := s.update(ctx, c, "delete stream", func(tx store.Tx) (string, error) {
+	err = s.update(ctx, c, "delete stream", func(tx store.Tx) (string, error) {
 		var err error
 		if frames, err = alertFrames(tx, store.AlertFilter{Stream: n}); err != nil {
 			return "", err
@@ -168,6 +171,9 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 		return fmt.Sprint(n), on("stream", tx.DeleteStream(n))
 	})
 	if err != nil {
+		if cfg.Analyze { // it is still there
+			err = errors.Join(err, s.start(context.WithoutCancel(ctx), n))
+		}
 		return err
 	}
 	s.hub.publish(n, nil, true)
@@ -188,14 +194,14 @@ func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber) 
 }
 
 // Analyze switches the analysis of a stream on or off, for later starts too.
-func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, on_ bool) error {
+func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, yes bool) error {
 	if err := may(c, core.Editor); err != nil {
 		return err
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
 	action := "stop analysis"
-	if on_ {
+	if yes {
 		action = "start analysis"
 	}
 	err := s.update(ctx, c, action, func(tx store.Tx) (string, error) {
@@ -203,14 +209,14 @@ func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, on
 		if err != nil {
 			return "", on("stream", err)
 		}
-		cfg.Analyze = on_
+		cfg.Analyze = yes
 		_, err = tx.SaveStream(cfg)
 		return fmt.Sprint(n), on("stream", err)
 	})
 	if err != nil {
 		return err
 	}
-	if on_ {
+	if yes {
 		return s.start(ctx, n)
 	}
 	s.stop(n, true)

@@ -89,7 +89,7 @@ func (g *guard) hash(password string) (string, error) {
 	return string(h), nil
 }
 
-// admit says for how long the name is locked yet.
+// locked says for how long the name is locked yet.
 func (g *guard) locked(name string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *Service) Authenticate(ctx context.Context, name, password string) (Call
 	if err != nil {
 		hash = s.door.dummy
 	}
-	ok := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && err == nil
+	ok := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && err == nil && len(password) <= maxPassword
 	s.door.note(name, ok)
 	if !ok {
 		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "name or password is wrong")
