@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -35,13 +36,23 @@ type rawReader struct {
 // dial asks for the status stream and reads the head of the answer.
 func dial(t testing.TB, address string) *rawReader {
 	t.Helper()
+	return dialAs(t, address, "", "")
+}
+
+// dialAs does so by name and password.
+func dialAs(t testing.TB, address, name, password string) *rawReader {
+	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, err = io.WriteString(conn, "GET /api/streams/statuses HTTP/1.1\r\nHost: server\r\nAccept-Encoding: identity\r\n\r\n")
+	head := "GET /api/streams/statuses HTTP/1.1\r\nHost: server\r\nAccept-Encoding: identity\r\n"
+	if name != "" {
+		head += "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password)) + "\r\n"
+	}
+	_, err = io.WriteString(conn, head+"\r\n")
 	if err != nil {
 		t.Fatal(err)
 	}
