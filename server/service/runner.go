@@ -19,6 +19,8 @@ const (
 	giveUp = time.Minute
 	// shortest is how often a file is begun at most, so that one of a frame or two does not spin.
 	shortest = time.Second
+	// lastFrames is how long the frames under way may take when a session is stopped.
+	lastFrames = 500 * time.Millisecond
 	// keyframesApart is how many times rarer results may be where only key frames are decoded.
 	keyframesApart = 6
 	// speedOver is over how many results the frames a second are measured.
@@ -221,7 +223,10 @@ func (r *runner) play() (frames int, err error) {
 		return 0, err
 	}
 	defer session.Close()
-	stop := context.AfterFunc(ctx, func() { _ = session.Close() }) // Next waits for capsules whatever ctx says
+	stop := context.AfterFunc(ctx, func() {
+		session.Stop()
+		time.AfterFunc(lastFrames, func() { _ = session.Close() }) // Next waits for capsules whatever ctx says
+	})
 	defer stop()
 	r.mu.Lock()
 	r.session = session
@@ -238,6 +243,7 @@ func (r *runner) play() (frames int, err error) {
 			if result != nil {
 				result.Release()
 			}
+			drain(session)
 			return frames, context.Canceled
 		case errors.Is(err, io.EOF):
 			return frames, nil
@@ -249,6 +255,17 @@ func (r *runner) play() (frames int, err error) {
 		}
 		frames++
 		r.take(result)
+	}
+}
+
+// drain lets the frames under way of a stopped session end.
+func drain(session *pipeline.Session) {
+	for {
+		result, err := session.Next(context.Background())
+		if err != nil {
+			return
+		}
+		result.Release()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	_ "image/jpeg"
 	"path/filepath"
@@ -427,4 +428,54 @@ func TestZonesAndAlarmsAreRefused(t *testing.T) {
 	kindOn(t, err, core.NotFound, "zone")
 	_, _, err = w.Alerts(t.Context(), viewer, store.AlertFilter{Stream: 99})
 	kindOn(t, err, core.NotFound, "stream")
+}
+
+// TestStreamsComeAndGo has several callers make, change and delete streams while one runs on.
+func TestStreamsComeAndGo(t *testing.T) {
+	t.Parallel()
+	m := media{"rtsp://a": live}
+	for i := range 4 {
+		m[fmt.Sprintf("rtsp://%d", i)] = live
+	}
+	detector := walker()
+	w := newWorld(t, m, nil, detector)
+	steady := w.camera("rtsp://a").Number
+	w.analyze(steady, true)
+	var callers sync.WaitGroup
+	for i := range 4 {
+		callers.Go(func() {
+			for range 6 {
+				s, err := w.SaveStream(t.Context(), editor, core.StreamConfig{Connection: core.Connection{Kind: core.IPCamera, URL: fmt.Sprintf("rtsp://%d", i)}})
+				if err == nil {
+					err = w.Analyze(t.Context(), editor, s.Number, true)
+				}
+				var z core.Zone
+				if err == nil {
+					z, _, err = w.SaveZone(t.Context(), editor, core.Zone{Stream: s.Number, Name: "z", Coords: core.Rect(0, 0, 9, 9)},
+						[]core.Alarm{{Name: "a", Counts: []core.CountCondition{{Objects: core.Objects{Class: "person"}, Test: core.NotEqual, Value: 9}}}})
+				}
+				if err == nil {
+					_, _, err = w.SaveZone(t.Context(), editor, core.Zone{ID: z.ID, Name: "y", Coords: core.Rect(0, 0, 19, 19)}, nil)
+				}
+				if err == nil {
+					err = w.DeleteStream(t.Context(), editor, s.Number)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if snap, _ := w.Statuses(t.Context(), viewer); len(snap.Streams) != 1 {
+		t.Errorf("%d streams in the snapshot, want 1", len(snap.Streams))
+	}
+	before := w.zone(steady, core.ScreenZone).PTS
+	until(t, "the steady stream going on", func() bool { return w.zone(steady, core.ScreenZone).PTS > before })
+	if n := detector.OpenStreams(); n != 1 {
+		t.Errorf("the capsule knows %d streams, want 1", n)
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.dir, "blobs", "??", "*")); len(left) != 0 {
+		t.Errorf("%d files are left", len(left))
+	}
 }
