@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // fewCapsules builds a detector of faces and a tracker.
@@ -236,5 +238,23 @@ func TestServeRefuses(t *testing.T) {
 		if err := serve(t.Context(), f, io.Discard); !errors.As(err, &usage) {
 			t.Errorf("%s: %v, want wrong usage", name, err)
 		}
+	}
+}
+
+// TestEveryFlagOfServeIsDocumented wants every flag of capstan serve in docs/4-operate.md.
+func TestEveryFlagOfServeIsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "4-operate.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	serveCommand().Flags().VisitAll(func(f *pflag.Flag) {
+		if n++; !bytes.Contains(text, []byte("`--"+f.Name)) {
+			t.Errorf("docs/4-operate.md does not tell of --%s", f.Name)
+		}
+	})
+	if n < 5 {
+		t.Errorf("only %d flags were looked at", n)
 	}
 }
