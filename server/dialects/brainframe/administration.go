@@ -124,8 +124,9 @@ func (a *api) setLicense(r *request) (any, error) {
 	if err := admin(r); err != nil {
 		return nil, err
 	}
+	r.limitTime()
 	key, err := httpx.ReadAll(r.Request, a.opt.MaxJSON)
-	if err != nil {
+	if r.bodyRead(err) != nil {
 		return nil, err
 	}
 	key = bytes.TrimSpace(key)

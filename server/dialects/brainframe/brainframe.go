@@ -29,6 +29,7 @@ type Options struct {
 	MaxUpload  int64         // bytes of an upload to the storage; default 64 GiB
 	MaxStreams int64         // told as a term of the licence; default: as many as fit into 31 bits
 	KeepAlive  time.Duration // of the status stream, below 10 s; default 3 s
+	ReadLimit  time.Duration // for a body; of an upload, between two parts of it; default 60 s
 	WriteLimit time.Duration // after which a reader of the status stream that takes nothing is let go; default 30 s
 }
 
@@ -39,6 +40,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.MaxUpload, 64<<30)
 	fill(&o.MaxStreams, math.MaxInt32)
 	fill(&o.KeepAlive, 3*time.Second)
+	fill(&o.ReadLimit, time.Minute)
 	fill(&o.WriteLimit, 30*time.Second)
 	return o
 }
@@ -95,11 +97,30 @@ func (a *api) ready(c *gin.Context) {
 type request struct {
 	*gin.Context
 	who   service.Caller
-	limit int64 // of a JSON body, in bytes
+	limit int64         // of a JSON body, in bytes
+	time  time.Duration // for a body
 }
 
 // json reads the body.
-func (r *request) json() (httpx.Value, error) { return httpx.ReadJSON(r.Request, r.limit) }
+func (r *request) json() (httpx.Value, error) {
+	r.limitTime()
+	v, err := httpx.ReadJSON(r.Request, r.limit)
+	return v, r.bodyRead(err)
+}
+
+// limitTime ends what is read of the body when it takes too long.
+func (r *request) limitTime() {
+	_ = http.NewResponseController(r.Writer).SetReadDeadline(time.Now().Add(r.time)) // recorders of tests have none
+}
+
+// bodyRead takes the limit back once the body was read: net/http takes a later deadline for a
+// client that has gone. After a failure it stays, because net/http then reads the rest.
+func (r *request) bodyRead(err error) error {
+	if err == nil {
+		_ = http.NewResponseController(r.Writer).SetReadDeadline(time.Time{})
+	}
+	return err
+}
 
 // body reads the body by one of the parse functions.
 func body[T any](r *request, parse func(httpx.Value) (T, error)) (T, error) {
@@ -152,7 +173,7 @@ type routes struct {
 func (r routes) handle(method, path string, h func(*request) (any, error)) {
 	r.group.Handle(method, path, func(c *gin.Context) {
 		who, _ := c.MustGet(callerKey).(service.Caller)
-		answer, err := h(&request{c, who, r.opt.MaxJSON})
+		answer, err := h(&request{c, who, r.opt.MaxJSON, r.opt.ReadLimit})
 		if err != nil {
 			r.fail.Fail(c, err)
 			return

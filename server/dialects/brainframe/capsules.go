@@ -169,8 +169,9 @@ func (a *api) setActive(r *request) (any, error) {
 
 // processImage runs capsules on a picture. Both parts of the form are files.
 func (a *api) processImage(r *request) (any, error) {
+	r.limitTime()
 	image, metadata, err := a.readForm(r)
-	if err != nil {
+	if r.bodyRead(err) != nil {
 		return nil, err
 	}
 	v, err := httpx.ParseJSON(metadata)

@@ -1,12 +1,18 @@
 package brainframe
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -269,5 +275,49 @@ func TestPanicIsAnswered(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "the test sets no streams") {
 		t.Errorf("the log does not tell: %s", log.String())
+	}
+}
+
+// TestBodyThatHangs is refused, and not waited for without end.
+func TestBodyThatHangs(t *testing.T) {
+	t.Parallel()
+	address := listen(t, furnished(t), Options{ReadLimit: 50 * time.Millisecond})
+	part := "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"i\"\r\n\r\n"
+	for path, body := range map[string]string{"POST /api/premises": "{", "POST /api/storage": "abc", "PUT /api/license": "b", "POST /api/process_image": part} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: server\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n%s", path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		var f failure
+		if err := json.NewDecoder(answer.Body).Decode(&f); err != nil || answer.StatusCode != 400 || f.Title != "InvalidSyntaxError" {
+			t.Errorf("%s: %d %+v %v", path, answer.StatusCode, f, err)
+		}
+		_ = errors.Join(answer.Body.Close(), conn.Close())
+	}
+}
+
+// TestServerDeadlines keeps the status stream going under a server that limits reading and writing.
+func TestServerDeadlines(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	s := httptest.NewUnstartedServer(handler(w, Options{KeepAlive: 20 * time.Millisecond}))
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	s.Start()
+	defer s.Close()
+	defer w.stop()
+	c := dial(t, s.Listener.Addr().String())
+	for range 20 {
+		if _, err := c.packet(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

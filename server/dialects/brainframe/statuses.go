@@ -126,6 +126,7 @@ func (a *api) statusStream(r *request) (any, error) {
 	h.Set("X-Accel-Buffering", "no") // a proxy passes packets on at once
 	r.Status(http.StatusOK)
 	s := subscriber{api: a, w: r.Writer, limit: http.NewResponseController(r.Writer)}
+	_ = s.limit.SetReadDeadline(time.Time{}) // that of the server would end the stream
 	s.run(now, later)
 	panic(http.ErrAbortHandler)
 }

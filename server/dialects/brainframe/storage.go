@@ -24,7 +24,7 @@ func (a *api) saveBlob(r *request) (any, error) {
 	if r.Request.ContentLength > a.opt.MaxUpload {
 		return nil, &httpx.TooLargeError{Limit: a.opt.MaxUpload}
 	}
-	from := &upTo{r: r.Request.Body, left: a.opt.MaxUpload, limit: a.opt.MaxUpload}
+	from := &upTo{request: r, left: a.opt.MaxUpload, limit: a.opt.MaxUpload}
 	buffered := bufio.NewReaderSize(from, 64<<10)
 	if _, err := buffered.Peek(1); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -47,16 +47,20 @@ func mimeType(s string) string {
 	return s
 }
 
-// upTo reads at most so many bytes, and keeps what went wrong.
+// upTo reads a body of at most so many bytes, each part of it in time, and keeps what went wrong.
 type upTo struct {
-	r           io.Reader
+	request     *request
 	left, limit int64
 	err         error
 }
 
 // Read fails with a *httpx.TooLargeError past the limit.
 func (u *upTo) Read(p []byte) (int, error) {
-	n, err := u.r.Read(p)
+	u.request.limitTime()
+	n, err := u.request.Request.Body.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = u.request.bodyRead(nil)
+	}
 	if u.left -= int64(n); u.left < 0 {
 		err = &httpx.TooLargeError{Limit: u.limit}
 	} else if err != nil && !errors.Is(err, io.EOF) {
