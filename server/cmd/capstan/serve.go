@@ -32,8 +32,10 @@ const (
 	passwordEnv = "CAPSTAN_ADMIN_PASSWORD"
 	// stopTimeout bounds a graceful stop.
 	stopTimeout = 10 * time.Second
-	// headerTimeout bounds how long a client may take for its headers, idleTimeout for its next request.
+	// headerTimeout bounds how long a client may take for its headers, idleTimeout for its next request,
+	// bodyTimeout for a whole request: what sends or takes longer, as uploads do, sets its own.
 	headerTimeout = 10 * time.Second
+	bodyTimeout   = time.Minute
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
 	// reserve stays free on the disk, so that the database can be written to.
@@ -200,7 +202,7 @@ func missingModel(e catalog.Entry) string {
 func answer(ctx context.Context, listener net.Listener, svc *service.Service, log hclog.Logger) error {
 	server := &http.Server{
 		Handler:           brainframe.New(svc, log.Named("http"), brainframe.Options{}),
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	failed := make(chan error, 1)
