@@ -16,7 +16,7 @@ func ratioOf(n int, f func(i int) float64) ratio {
 		v[i] = f(i)
 	}
 	slices.Sort(v)
-	return ratio{v[0], v[n/2], v[n-1]}
+	return ratio{v[0], (v[(n-1)/2] + v[n/2]) / 2, v[n-1]}
 }
 
 // goal is a row of the table.
