@@ -115,14 +115,15 @@ func (s *Stream) Next(ctx context.Context) (core.Frame, pipeline.Picture, error)
 	return core.Frame{Seq: s.seq, PTS: core.PTS(pts), Captured: s.began.Add(pts).UTC(), Caps: s.Info().Caps}, p, nil
 }
 
-// pace waits for the next frame's time, or skips the frames whose time is over.
+// pace waits for the next frame's time, or skips the frames that a newer one has replaced. The
+// last one has none after it: it is given, however late.
 func (s *Stream) pace(ctx context.Context) error {
 	for s.seq < uint64(s.script.Frames) {
 		wait := time.Until(s.began.Add(time.Duration(s.seq) * s.script.Every))
 		if wait > 0 {
 			return s.wait(ctx, wait)
 		}
-		if wait > -s.script.Every {
+		if wait > -s.script.Every || s.seq == uint64(s.script.Frames)-1 {
 			return nil
 		}
 		s.seq++
