@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -393,7 +394,7 @@ func (ch *changing) say() {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	slices.SortFunc(r.Streams, func(a, b StreamChanged) int { return compareText(a.Stream, b.Stream) })
+	slices.SortFunc(r.Streams, func(a, b StreamChanged) int { return cmp.Compare(a.Stream, b.Stream) })
 	if r.Empty() {
 		return
 	}
@@ -411,4 +412,4 @@ func (ch *changing) say() {
 	}
 }
 
-func byName(a, b Capsule) int { return compareText(a.Declaration().Name, b.Declaration().Name) }
+func byName(a, b Capsule) int { return cmp.Compare(a.Declaration().Name, b.Declaration().Name) }

@@ -35,11 +35,9 @@ func (e *Engine) sessionList() []*Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := slices.Collect(maps.Keys(e.sessions))
-	slices.SortFunc(list, func(a, b *Session) int { return compareText(a.job.Source.Stream, b.job.Source.Stream) })
+	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(a.job.Source.Stream, b.job.Source.Stream) })
 	return list
 }
-
-func compareText[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }
 
 // prepare works out what the session will be after a change.
 func (s *Session) prepare(ch *changing) (*sessionTurn, error) {

@@ -5,6 +5,7 @@
 package zones
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -30,7 +31,8 @@ type Totals struct{ Entered, Exited map[string]uint64 }
 
 func (t Totals) clone() Totals { return Totals{maps.Clone(t.Entered), maps.Clone(t.Exited)} }
 
-// Status is what a frame shows of a zone. The nodes are the frame's.
+// Status is what a frame shows of a zone. The nodes are the frame's; statuses share their totals,
+// which nobody changes.
 type Status struct {
 	Zone     core.Zone
 	PTS      core.PTS
@@ -100,6 +102,8 @@ type zone struct {
 	anchors []core.Anchor
 	first   int // the place of its first anchor
 	totals  Totals
+	told    Totals // a copy for statuses
+	stale   bool   // told is old
 }
 
 // track is an object on its way.
@@ -176,7 +180,7 @@ func (t *track) move(from []int) {
 }
 
 func newZone(z core.Zone, anchors []core.Anchor, first int) *zone {
-	n := &zone{Zone: z, box: z.Coords.Box(), anchors: anchors, first: first, margin: maxCoordinate,
+	n := &zone{Zone: z, box: z.Coords.Box(), anchors: anchors, first: first, margin: maxCoordinate, stale: true,
 		totals: Totals{Entered: map[string]uint64{}, Exited: map[string]uint64{}}}
 	if len(z.Coords) > 2 {
 		around := 0.0
@@ -245,7 +249,10 @@ func (w *Watch) Update(pts core.PTS, nodes []*core.Node) []Status {
 	}
 	w.forget(pts)
 	for i, z := range w.zones {
-		out[i].Totals = z.totals.clone()
+		if z.stale {
+			z.told, z.stale = z.totals.clone(), false
+		}
+		out[i].Totals = z.told
 	}
 	return out
 }
@@ -305,21 +312,11 @@ func (w *Watch) forget(pts core.PTS) {
 		return
 	}
 	ids := slices.SortedFunc(maps.Keys(w.tracks), func(a, b core.TrackID) int {
-		if d := w.tracks[a].at - w.tracks[b].at; d != 0 {
-			return int(d)
-		}
-		return compareID(a, b)
+		return cmp.Or(cmp.Compare(w.tracks[a].at, w.tracks[b].at), cmp.Compare(a, b))
 	})
 	for _, id := range ids[:len(ids)-maxTracks] {
 		delete(w.tracks, id)
 	}
-}
-
-func compareID(a, b core.TrackID) int {
-	if a < b {
-		return -1
-	}
-	return 1
 }
 
 // see notes one object in the status of a zone.
@@ -360,10 +357,12 @@ func (s *Status) note(z *zone, n *core.Node, since core.PTS, within, in, out boo
 	if in {
 		s.Entering = append(s.Entering, n)
 		z.totals.Entered[n.Class]++
+		z.stale = true
 	}
 	if out {
 		s.Exiting = append(s.Exiting, n)
 		z.totals.Exited[n.Class]++
+		z.stale = true
 	}
 }
 

@@ -229,19 +229,33 @@ func TestAnswerRoundTrip(t *testing.T) {
 	}
 }
 
-func TestAnswerRefused(t *testing.T) {
-	t.Parallel()
-	tests := map[string]func(*FrameAnswer){
+// spoilings make no answer of fullAnswer's message.
+func spoilings() map[string]func(*FrameAnswer) {
+	return map[string]func(*FrameAnswer){
 		"call":     func(m *FrameAnswer) { m.Call = 0 },
 		"kind":     func(m *FrameAnswer) { m.Returns[0].Kind = 3 },
 		"kind -1":  func(m *FrameAnswer) { m.Returns[0].Kind = -1 },
 		"patch":    func(m *FrameAnswer) { m.Returns[0].Patches[0].Node = 0 },
 		"json":     func(m *FrameAnswer) { m.Returns[0].Patches[0].ExtraData[0].Json = []byte("nul") },
 		"added ID": func(m *FrameAnswer) { m.Returns[2].Added[0].Id = 3 },
-		"queued":   func(m *FrameAnswer) { m.QueuedNs = -1 },
-		"compute":  func(m *FrameAnswer) { m.ComputeNs = -1 },
+		"odd":      func(m *FrameAnswer) { m.Returns[2].Added[0].Coords = m.Returns[2].Added[0].Coords[1:] },
+		"infinite": func(m *FrameAnswer) { m.Returns[2].Added[0].Coords[0] = math.Inf(1) },
+		"encoding": func(m *FrameAnswer) {
+			m.Returns[2].Added[0].Encoding = &Encoding{Values: []float32{float32(math.NaN())}}
+		},
+		"too long": func(m *FrameAnswer) {
+			m.Returns[2].Added[0].Encoding = &Encoding{Values: make([]float32, maxEncoding+1)}
+		},
+		"deep":      func(m *FrameAnswer) { m.Returns[2].Added[0] = deep(maxDepth + 1) },
+		"queued":    func(m *FrameAnswer) { m.QueuedNs = -1 },
+		"compute":   func(m *FrameAnswer) { m.ComputeNs = -1 },
+		"twice key": func(m *FrameAnswer) { e := &m.Returns[0].Patches[0].ExtraData; *e = append(*e, (*e)[0]) },
 	}
-	for name, spoil := range tests {
+}
+
+func TestAnswerRefused(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range spoilings() {
 		m := EncodeAnswer(fullAnswer())
 		spoil(m)
 		if _, err := DecodeAnswer(m); err == nil {

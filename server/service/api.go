@@ -54,9 +54,6 @@ type CapsuleInfo struct {
 	Removable   bool           // it came over HTTP
 }
 
-// FoundObject is an object in a picture that was sent in.
-type FoundObject = core.Node
-
 // API is what a dialect may ask. All methods check the caller's role and inputs, take ctx's end
 // as the end, and fail with a *core.Fault; where a vendor's contract tells faults of one kind
 // apart, Fault.On names the noun ("stream", "zone", "alarm", "alert", "identity", "encoding",
@@ -123,7 +120,7 @@ type API interface {
 	SetOptions(ctx context.Context, c Caller, capsule string, n core.StreamNumber, options map[string]any, merge bool) error
 	SetActive(ctx context.Context, c Caller, capsule string, n core.StreamNumber, active *bool) error
 	// ProcessImage runs capsules on a picture (JPEG or PNG).
-	ProcessImage(ctx context.Context, c Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*FoundObject, error)
+	ProcessImage(ctx context.Context, c Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*core.Node, error)
 
 	Identities(ctx context.Context, c Caller, f store.IdentityFilter) ([]core.Identity, int, error)
 	Identity(ctx context.Context, c Caller, id int64) (core.Identity, error)

@@ -151,7 +151,7 @@ func (s *Service) runPicture(ctx context.Context, img image.Image, active []stri
 }
 
 // ProcessImage runs the named capsules, and no others, on a picture.
-func (s *Service) ProcessImage(ctx context.Context, c Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*FoundObject, error) {
+func (s *Service) ProcessImage(ctx context.Context, c Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*core.Node, error) {
 	if err := may(c, core.Viewer); err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ type fake struct {
 	setting        func(context.Context, service.Caller, string, core.StreamNumber) (core.CapsuleSetting, error)
 	setOptions     func(context.Context, service.Caller, string, core.StreamNumber, map[string]any, bool) error
 	setActive      func(context.Context, service.Caller, string, core.StreamNumber, *bool) error
-	processImage   func(context.Context, service.Caller, []byte, []string, map[string]map[string]any) ([]*service.FoundObject, error)
+	processImage   func(context.Context, service.Caller, []byte, []string, map[string]map[string]any) ([]*core.Node, error)
 	identities     func(context.Context, service.Caller, store.IdentityFilter) ([]core.Identity, int, error)
 	identity       func(context.Context, service.Caller, int64) (core.Identity, error)
 	saveIdentity   func(context.Context, service.Caller, core.Identity) (core.Identity, error)
@@ -324,7 +324,7 @@ func (k *fake) SetActive(ctx context.Context, c service.Caller, capsule string, 
 	return k.setActive(ctx, c, capsule, n, active)
 }
 
-func (k *fake) ProcessImage(ctx context.Context, c service.Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*service.FoundObject, error) {
+func (k *fake) ProcessImage(ctx context.Context, c service.Caller, picture []byte, capsules []string, options map[string]map[string]any) ([]*core.Node, error) {
 	if k.processImage == nil {
 		unset("processImage")
 	}
