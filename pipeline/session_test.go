@@ -425,10 +425,10 @@ func TestPoisonedFrame(t *testing.T) {
 		mu.Unlock()
 		if call.Frame.Seq == poisoned {
 			time.Sleep(2 * time.Millisecond)
-			kill()
-			mu.Lock()
+			mu.Lock() // the next process first: a call that is tried again must not find the dead one
 			life, alive = context.WithCancel(context.Background())
 			mu.Unlock()
+			kill()
 		}
 		select {
 		case <-process.Done():
