@@ -27,6 +27,9 @@ type Change struct {
 	// Streams are settings by stream, capsule and option, in place of Job.Options of that
 	// capsule. An empty map takes the stream's own settings back.
 	Streams map[core.StreamID]map[string]map[string]any
+	// Active are the capsules that take part, by stream, in place of Job.Active; nil for a stream:
+	// all of the engine's. Streams that are not open are passed over: they come and go by themselves.
+	Active map[core.StreamID][]string
 
 	// Drain is how long the frames under way may take; 0: 10 s. Those that are not done then
 	// are taken from the capsules that leave. Where options change nothing is cut off; the
@@ -50,23 +53,33 @@ type StreamChanged struct {
 	Before uint64   // how many frames of the session were begun before the change
 	Plan   []string // what is different in the plan, in words; see plan.Diff
 	Late   bool     // frames were still under way when Drain was over
+
+	// Joined are the capsules that take part and did not before, Parted the reverse. Sorted.
+	Joined, Parted []string
 }
 
 // Empty says whether nothing changed.
 func (c *Changed) Empty() bool {
-	return len(c.Added)+len(c.Replaced)+len(c.Removed)+len(c.Configured) == 0
+	return !c.capsules() && !slices.ContainsFunc(c.Streams, func(s StreamChanged) bool { return len(s.Joined)+len(s.Parted) > 0 })
+}
+
+// capsules says whether the change was one of capsules or options, which every stream may see.
+func (c *Changed) capsules() bool {
+	return len(c.Added)+len(c.Replaced)+len(c.Removed)+len(c.Configured) > 0
 }
 
 const defaultDrain = 10 * time.Second
 
-// Change adds, replaces and removes capsules and changes options while streams run. New
+// Change adds, replaces and removes capsules, changes options, and has capsules take part in
+// streams or not, while they run. New
 // capsules, and running ones with new options, are probed (see Probe); new ones are told of the
 // streams; then every stream goes over to them
 // between two frames: frames that have begun end with the old plan and the old capsules, all
 // later ones see the new. Change returns when the old capsules are done with their frames.
 //
 // Where a running capsule gets other options, its streams wait for the frames under way first,
-// so that no frame sees both.
+// so that no frame sees both. A capsule that takes part in a stream no more is told of the
+// stream's end when the frames before are done; the others do not notice, and keep their state.
 //
 // Nothing has changed when an error comes back: a name that is not there or comes twice,
 // options that are not allowed, a capsule that fails its probe or refuses a stream or options, a
@@ -126,7 +139,18 @@ func (ch *changing) draft() error {
 	if err := ch.draftCapsules(); err != nil {
 		return err
 	}
-	return ch.draftOptions()
+	return errors.Join(ch.draftOptions(), ch.draftActive())
+}
+
+func (ch *changing) draftActive() error {
+	for _, names := range ch.Active {
+		for _, name := range names {
+			if ch.after[name] == nil {
+				return noSuchCapsule(name, ch.after)
+			}
+		}
+	}
+	return nil
 }
 
 func (ch *changing) draftCapsules() error {
@@ -374,7 +398,7 @@ func (ch *changing) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeStationTimeout)
 	defer cancel()
 	for _, t := range ch.turns {
-		for _, c := range leaving {
+		for _, c := range slices.Concat(leaving, t.parting) {
 			t.session.untell(ctx, c)
 		}
 	}
@@ -388,7 +412,8 @@ func (ch *changing) say() {
 	}
 	for _, t := range ch.turns {
 		r.Configured = append(r.Configured, t.names...)
-		r.Streams = append(r.Streams, StreamChanged{Stream: t.session.job.Source.Stream, Before: t.before, Plan: t.diff, Late: t.late})
+		r.Streams = append(r.Streams, StreamChanged{Stream: t.session.job.Source.Stream, Before: t.before, Plan: t.diff, Late: t.late,
+			Joined: t.joined, Parted: t.parted})
 	}
 	for _, list := range []*[]string{&r.Added, &r.Replaced, &r.Removed, &r.Configured} {
 		slices.Sort(*list)
@@ -398,9 +423,15 @@ func (ch *changing) say() {
 	if r.Empty() {
 		return
 	}
-	ch.engine.log.Info("capsules changed", "added", r.Added, "replaced", r.Replaced, "removed", r.Removed, "other_options", r.Configured)
+	if r.capsules() {
+		ch.engine.log.Info("capsules changed", "added", r.Added, "replaced", r.Replaced, "removed", r.Removed, "other_options", r.Configured)
+	}
 	for _, s := range r.Streams {
-		ch.engine.log.Info("stream goes on with the change", "stream", s.Stream, "frames_before", s.Before, "plan", s.Plan)
+		if !r.capsules() && len(s.Joined)+len(s.Parted) == 0 {
+			continue
+		}
+		ch.engine.log.Info("stream goes on with the change", "stream", s.Stream, "frames_before", s.Before,
+			"joined", s.Joined, "parted", s.Parted, "plan", s.Plan)
 		if s.Late {
 			ch.engine.log.Warn("frames were taken from capsules that left", "stream", s.Stream, "after", ch.Drain)
 		}

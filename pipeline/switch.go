@@ -18,10 +18,14 @@ type sessionTurn struct {
 	route    *route
 	stations map[string]*station
 	options  map[string]map[string]any // of the job
+	active   []string                  // of the job
 
 	fresh   []*station // in the plan, and its capsule does not know the stream
 	changed []*station // its capsule knows the stream, with other values
 	names   []string   // capsules with other values, whether they know the stream or not
+	joined  []string   // capsules that take part and did not
+	parted  []string   // capsules that take part no more
+	parting []Capsule  // know the stream, go on running, and take part in it no more
 
 	calm   <-chan struct{} // nil: the session is not held
 	before uint64          // frames begun before the change
@@ -47,15 +51,18 @@ func (s *Session) prepare(ch *changing) (*sessionTurn, error) {
 }
 
 func (s *Session) prepareLocked(ch *changing) (*sessionTurn, error) {
-	t := &sessionTurn{session: s, from: s.route, stations: map[string]*station{}, options: maps.Clone(s.job.Options)}
+	t := &sessionTurn{session: s, from: s.route, stations: map[string]*station{}, options: maps.Clone(s.job.Options), active: s.job.Active}
 	if own := ch.Streams[s.job.Source.Stream]; len(own) > 0 {
 		if t.options == nil {
 			t.options = map[string]map[string]any{}
 		}
 		maps.Copy(t.options, own)
 	}
+	if names, ok := ch.Active[s.job.Source.Stream]; ok {
+		t.active = slices.Clone(names)
+	}
 	job := s.job
-	job.Options = t.options
+	job.Options, job.Active = t.options, t.active
 	for _, name := range slices.Sorted(maps.Keys(ch.after)) {
 		c := ch.after[name]
 		if !job.uses(name) || c.Stats().State == CapsuleBroken {
@@ -88,8 +95,24 @@ func (s *Session) prepareLocked(ch *changing) (*sessionTurn, error) {
 			}
 		}
 	}
+	for _, c := range s.known {
+		if name := c.Declaration().Name; ch.after[name] == c && !job.uses(name) {
+			t.parting = append(t.parting, c)
+		}
+	}
+	t.joined, t.parted = beyond(t.stations, s.stations), beyond(s.stations, t.stations)
 	t.diff = plan.Diff(s.route.plan, t.route.plan)
 	return t, nil
+}
+
+// beyond gives the names of all that others have not.
+func beyond(all, others map[string]*station) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if others[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // successorLocked gives the station that is there where st is the same, else st, which goes on
@@ -127,11 +150,12 @@ func (t *sessionTurn) commit(ch *changing) {
 		again, err := s.prepareLocked(ch)
 		if err != nil {
 			s.log.Error("cannot plan with the change", "err", err)
-			again = &sessionTurn{route: s.route, stations: s.stations, options: s.job.Options}
+			again = &sessionTurn{route: s.route, stations: s.stations, options: s.job.Options, active: s.job.Active}
 		}
-		t.route, t.stations, t.options, t.diff = again.route, again.stations, again.options, again.diff
+		t.route, t.stations, t.options, t.active, t.diff = again.route, again.stations, again.options, again.active, again.diff
+		t.joined, t.parted, t.parting = again.joined, again.parted, again.parting
 	}
-	s.stations, s.route, s.job.Options = t.stations, t.route, t.options
+	s.stations, s.route, s.job.Options, s.job.Active = t.stations, t.route, t.options, t.active
 	for name, st := range s.stations {
 		if !slices.Contains(s.known, st.capsule) {
 			continue
