@@ -15,6 +15,7 @@ type hub struct {
 	now    *Snapshot
 	subs   map[chan *Snapshot]bool
 	closed bool
+	live   live // told of every change
 }
 
 func newHub() *hub {
@@ -35,6 +36,7 @@ func (h *hub) publish(n core.StreamNumber, list []ZoneStatus, gone bool) {
 		next[n] = list
 	}
 	h.now = &Snapshot{Streams: next}
+	h.live.tell(n, list, gone)
 	for ch := range h.subs {
 		select {
 		case <-ch:

@@ -331,6 +331,7 @@ func (r *runner) take(result *pipeline.Result) {
 	encoders := r.encoders
 	r.mu.Unlock()
 	r.svc.gallery.name(encoders, result.Nodes)
+	r.svc.hub.live.see(r.number, result)
 	r.watch.see(result)
 }
 
