@@ -24,7 +24,7 @@ const (
 // ID that is not there, Exists for a name or source that is taken, Invalid for what cannot be kept,
 // Cancelled when ctx ends, Closed after Close, Internal when the database fails. Fault.On names the
 // noun: "stream", "premises", "zone", "alarm", "condition", "alert", "blob", "identity",
-// "encoding", "setting", "user", "session", "event", "audit", "value". After NotFound, Exists and
+// "encoding", "setting", "user", "session", "destination", "event", "delivery", "audit", "value". After NotFound, Exists and
 // Invalid a transaction goes on as if nothing had been asked; after the others it keeps nothing.
 // A Store is safe for use by several goroutines, a Tx is not. Times are kept to microseconds, and
 // come back in UTC.
@@ -48,7 +48,14 @@ type AlertFilter struct {
 	Alarm        core.AlarmID
 	Verification []Verification // any of these; none: all
 	Open         bool           // only those without an end
+	After        AlertPlace     // only those that come after it; how many there are counts all
 	Page         Page
+}
+
+// AlertPlace is where an alert stands in the list; the zero value is before the first.
+type AlertPlace struct {
+	Start time.Time
+	ID    core.AlertID
 }
 
 // Verification is what somebody has found an alert to be.
@@ -84,17 +91,53 @@ type Session struct {
 	Expires time.Time
 }
 
-// Event is something to be told outside, written in the transaction of what happened.
+// Event is something to be told outside, written in the transaction of what happened. It does not
+// change, and goes when nobody is to be told of it any more.
 type Event struct {
-	ID       int64 // in order, from 1
-	Stream   core.StreamNumber
-	Kind     string // "alert.began", "alert.ended"…
-	At       time.Time
-	Payload  []byte // JSON
-	Attempts int
-	Next     time.Time // when to try again
-	Dead     bool      // given up
-	Error    string    // of the last attempt
+	ID      int64  // in order, from 1
+	Key     string // the same however often it is told
+	Stream  core.StreamNumber
+	Kind    string // "alert.began", "alert.ended"…
+	At      time.Time
+	Payload []byte // what is told, as JSON
+}
+
+// Destination is where events are told.
+type Destination struct {
+	ID         int64
+	Name       string // unique
+	Kind       string // "webhook", "mqtt", "nats"
+	URL        string
+	Topic      string
+	User       string
+	Secret     string
+	CA         string   // PEM
+	Events     []string // kinds, or groups of them; empty: all
+	Streams    []core.StreamNumber
+	Zones      []core.ZoneID
+	Alarms     []core.AlarmID
+	Enabled    bool
+	Configured bool   // it comes from the configuration
+	Problem    string // why it is not enabled any more
+}
+
+// Delivery is one event on its way to one destination.
+type Delivery struct {
+	ID          int64
+	Destination int64
+	Event       Event
+	Attempts    int
+	Next        time.Time // when to try again
+	Dead        bool      // given up
+	Ended       time.Time // when it was given up
+	Error       string    // of the last attempt
+}
+
+// Queue is what waits for one destination on one stream (0: on none): its oldest delivery has to go
+// before the others.
+type Queue struct {
+	Stream core.StreamNumber
+	Next   time.Time // when its oldest delivery is to be tried
 }
 
 // Tx is one transaction. Save methods create what has ID 0 and give the ID, and change what has
@@ -134,6 +177,8 @@ type Tx interface {
 
 	Blob(core.BlobID) (core.Blob, error)
 	Blobs(Page) ([]core.Blob, error)
+	// BlobsAfter gives the blobs with IDs above id, at most so many (0: all).
+	BlobsAfter(id core.BlobID, most int) ([]core.Blob, error)
 	SaveBlob(core.Blob) (core.BlobID, error)
 	DeleteBlob(core.BlobID) error
 
@@ -158,19 +203,51 @@ type Tx interface {
 	User(core.UserID) (core.User, error)
 	UserNamed(string) (core.User, error)
 	SaveUser(core.User) (core.UserID, error) // Exists: the name is taken
-	DeleteUser(core.UserID) error            // with its sessions
+	DeleteUser(core.UserID) error            // with its sessions and tokens
 
 	Session(token string) (Session, error) // NotFound also when it has expired
 	SaveSession(Session) error
 	DeleteSessions(before time.Time) error
+	DeleteSession(token string) error // one that is not there is no fault
 
-	// Events gives events that are due, oldest first, at most so many.
-	Events(due time.Time, most int) ([]Event, error)
-	SaveEvent(Event) (int64, error)
-	DeleteEvent(int64) error
+	Tokens(core.UserID) ([]core.Token, error) // 0: all
+	Token(core.TokenID) (core.Token, error)
+	TokenHashed(hash string) (core.Token, error)
+	SaveToken(core.Token) (core.TokenID, error) // Exists: another one has the hash
+	DeleteToken(core.TokenID) error
+
+	Destinations() ([]Destination, error)
+	Destination(int64) (Destination, error)
+	SaveDestination(Destination) (int64, error) // Exists: the name is taken
+	DeleteDestination(int64) error              // with its deliveries
+
+	// SaveEvent keeps a new event and a delivery of it to each of the destinations; without one it
+	// keeps nothing and gives 0. Events get their IDs in the order in which they can be seen.
+	SaveEvent(e Event, destinations ...int64) (int64, error)
+	// Queues gives what waits for a destination, by stream; the one with the oldest event first.
+	Queues(destination int64) ([]Queue, error)
+	// Waiting gives the deliveries of a queue, oldest event first, at most so many (0: all).
+	Waiting(destination int64, stream core.StreamNumber, most int) ([]Delivery, error)
+	// DeadLetters gives what was given up, the newest event first, and how many there are without
+	// the page. Destination 0 is any.
+	DeadLetters(destination int64, p Page) ([]Delivery, int, error)
+	Delivery(int64) (Delivery, error)
+	SaveDelivery(Delivery) error // changes all but the destination and the event
+	// DeleteDeliveries deletes deliveries, and events that nobody waits for any more. IDs that are not
+	// there are left out; it gives how many were.
+	DeleteDeliveries(ids ...int64) (int, error)
+	// CountDeliveries gives how many wait for a destination, and how many were given up.
+	CountDeliveries(destination int64) (waiting, dead int, err error)
+	// Replay has dead letters of a destination (0: of all) tried again from that time on.
+	Replay(destination int64, from time.Time) (int, error)
+	// TrimDeadLetters deletes the dead letters of a destination that ended before then, and the
+	// oldest beyond so many; it gives how many.
+	TrimDeadLetters(destination int64, before time.Time, most int) (int, error)
 
 	Audit(Page) ([]core.AuditEntry, error) // the newest first
 	SaveAudit(core.AuditEntry) error
+	// AuditBefore gives the newest entries with IDs below id (0: all), at most so many (0: all).
+	AuditBefore(id int64, most int) ([]core.AuditEntry, error)
 
 	// Value gives a value of the server's own, nil when there is none.
 	Value(key string) ([]byte, error)

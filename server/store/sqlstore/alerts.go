@@ -74,14 +74,31 @@ func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 	if err := t.failed(count.Scan(t.ctx, &total)); err != nil {
 		return nil, 0, err
 	}
-	alerts, err := t.alertPage(f.Page, total, func(q *bun.SelectQuery) *bun.SelectQuery {
+	which := func(q *bun.SelectQuery) *bun.SelectQuery {
 		q = of(q)
 		if f.Open {
 			q = q.Where("end_at IS NULL")
 		}
 		return whereVerified(q, wanted)
-	})
+	}
+	if f.After != (store.AlertPlace{}) {
+		alerts, err := t.alertsAfter(f.After, f.Page, which)
+		return alerts, total, err
+	}
+	alerts, err := t.alertPage(f.Page, total, which)
 	return alerts, total, err
+}
+
+// alertsAfter reads on from a place, however far down it is.
+func (t *tx) alertsAfter(place store.AlertPlace, p store.Page, which func(*bun.SelectQuery) *bun.SelectQuery) ([]core.Alert, error) {
+	cut, err := page("alert", p)
+	if err != nil {
+		return nil, err
+	}
+	return list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
+		q = which(q).Where("(start_at, id) < (?, ?)", micros(place.Start), int64(place.ID))
+		return cut(q.OrderExpr("start_at DESC, id DESC"))
+	})
 }
 
 // alertPage reads a page of those alerts that which chooses, newest first. It is read from the

@@ -3,11 +3,9 @@ package sqlstore
 import (
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/uptrace/bun"
 
-	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -15,59 +13,50 @@ type eventRow struct {
 	bun.BaseModel `bun:"table:events"`
 
 	ID       int64 `bun:",pk,autoincrement"`
+	EventKey string
 	StreamID int64
 	Kind     string
 	At       int64
 	Payload  []byte
-	Attempts int
-	NextAt   int64
-	Dead     bool
-	Error    string
 }
 
-func (r *eventRow) value() (store.Event, error) {
-	return store.Event{
-		ID: r.ID, Stream: core.StreamNumber(r.StreamID), Kind: r.Kind, At: fromMicros(r.At), Payload: r.Payload,
-		Attempts: r.Attempts, Next: fromMicros(r.NextAt), Dead: r.Dead, Error: r.Error,
-	}, nil
-}
-
-func (t *tx) Events(due time.Time, most int) ([]store.Event, error) {
-	cut, err := page("event", store.Page{Limit: most})
-	if err != nil {
-		return nil, err
-	}
-	return list[store.Event, eventRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return cut(q.Where("NOT dead").Where("next_at <= ?", micros(due)).OrderExpr("id"))
-	})
-}
-
-func (t *tx) SaveEvent(e store.Event) (int64, error) {
+func (t *tx) SaveEvent(e store.Event, destinations ...int64) (int64, error) {
 	if err := t.writing(); err != nil {
 		return 0, err
 	}
 	c := check{noun: "event"}
 	c.name("the kind", e.Kind)
+	c.name("the key", e.Key)
 	if len(e.Payload) > store.MaxPayload {
 		c.refuse("the payload", "is %d bytes long: at most %d can be kept", len(e.Payload), store.MaxPayload)
 	}
-	if c.err != nil {
+	if e.ID != 0 {
+		c.refuse("the ID", "is %d: events do not change", e.ID)
+	}
+	if c.err != nil || len(destinations) == 0 {
 		return 0, c.err
 	}
-	if e.ID == 0 && t.store.dialect.lockEvents != "" {
+	for _, id := range destinations {
+		if err := t.need("destination", "destinations", id); err != nil {
+			return 0, err
+		}
+	}
+	if t.store.dialect.lockEvents != "" {
 		if _, err := t.exec(t.store.dialect.lockEvents); err != nil {
 			return 0, err
 		}
 	}
-	r := eventRow{
-		ID: e.ID, StreamID: int64(e.Stream), Kind: e.Kind, At: micros(e.At), Payload: append([]byte{}, e.Payload...),
-		Attempts: e.Attempts, NextAt: micros(e.Next), Dead: e.Dead, Error: tidy(e.Error, store.MaxText),
+	r := eventRow{EventKey: e.Key, StreamID: int64(e.Stream), Kind: e.Kind, At: micros(e.At), Payload: append([]byte{}, e.Payload...)}
+	if err := t.save("event", 0, &r); err != nil {
+		return 0, err
 	}
-	err := t.save("event", r.ID, &r)
-	return r.ID, err
+	rows := make([]deliveryRow, len(destinations))
+	for i, id := range destinations {
+		rows[i] = deliveryRow{EventID: r.ID, DestinationID: id, StreamID: r.StreamID, NextAt: r.At}
+	}
+	_, err := t.db.NewInsert().Model(&rows).Exec(t.ctx)
+	return r.ID, t.failed(err)
 }
-
-func (t *tx) DeleteEvent(id int64) error { return t.remove("event", "events", id) }
 
 type valueRow struct {
 	bun.BaseModel `bun:"table:server_values"`

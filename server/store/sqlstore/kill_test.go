@@ -38,7 +38,7 @@ func writeUntilKilled(path string) {
 				if last, err = tx.SaveAlert(core.Alert{Alarm: 1, Start: time.Now()}); err != nil {
 					return err
 				}
-				if _, err := tx.SaveEvent(store.Event{Stream: 1, Kind: "alert.began", Payload: fmt.Append(nil, last)}); err != nil {
+				if _, err := tx.SaveEvent(store.Event{Stream: 1, Kind: "alert.began", Payload: fmt.Append(nil, last)}, 1); err != nil {
 					return err
 				}
 			}
@@ -67,7 +67,10 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.SaveAlarm(core.Alarm{Zone: z})
+		if _, err = tx.SaveAlarm(core.Alarm{Zone: z}); err != nil {
+			return err
+		}
+		_, err = tx.SaveDestination(store.Destination{Name: "nobody"})
 		return err
 	})
 	if err != nil {
@@ -133,7 +136,7 @@ func look(t *testing.T, path string, acknowledged int) {
 		if len(alerts) != n || n < acknowledged || n%2 != 0 {
 			t.Errorf("%d alerts, counted %d, acknowledged %d", len(alerts), n, acknowledged)
 		}
-		events, err := tx.Events(time.Now(), 0)
+		events, err := tx.Waiting(1, 1, 0)
 		if err != nil {
 			return err
 		}
@@ -141,8 +144,8 @@ func look(t *testing.T, path string, acknowledged int) {
 			t.Errorf("%d alerts and %d events", n, len(events))
 		}
 		for i, e := range events {
-			if string(e.Payload) != fmt.Sprint(i+1) {
-				t.Errorf("event %d is of alert %s", i+1, e.Payload)
+			if string(e.Event.Payload) != fmt.Sprint(i+1) {
+				t.Errorf("event %d is of alert %s", i+1, e.Event.Payload)
 			}
 		}
 		return nil

@@ -208,7 +208,9 @@ func pagesRefused(b *bench) {
 		b.refuse(core.Invalid, "blob", "page", func(tx store.Tx) error { _, err := tx.Blobs(p); return err })
 		b.refuse(core.Invalid, "audit", "page", func(tx store.Tx) error { _, err := tx.Audit(p); return err })
 	}
-	b.refuse(core.Invalid, "event", "count", func(tx store.Tx) error { _, err := tx.Events(at(0), -1); return err })
+	b.refuse(core.Invalid, "delivery", "count", func(tx store.Tx) error { _, err := tx.Waiting(1, 1, -1); return err })
+	b.refuse(core.Invalid, "delivery", "page", func(tx store.Tx) error { _, _, err := tx.DeadLetters(0, store.Page{Limit: -1}); return err })
+	b.refuse(core.Invalid, "delivery", "number kept", func(tx store.Tx) error { _, err := tx.TrimDeadLetters(1, at(0), -1); return err })
 }
 
 // missing asks for what is not there.
@@ -224,7 +226,9 @@ func missing(b *bench) {
 			"identity": {func(tx store.Tx) error { _, err := tx.Identity(id); return err }, func(tx store.Tx) error { return tx.DeleteIdentity(id) }},
 			"encoding": {func(tx store.Tx) error { _, err := tx.Vector(core.VectorID(id)); return err }, func(tx store.Tx) error { return tx.DeleteVector(core.VectorID(id)) }},
 			"user":     {func(tx store.Tx) error { _, err := tx.User(core.UserID(id)); return err }, func(tx store.Tx) error { return tx.DeleteUser(core.UserID(id)) }},
-			"event":    {func(tx store.Tx) error { return tx.DeleteEvent(id) }},
+			"destination": {func(tx store.Tx) error { _, err := tx.Destination(id); return err }, func(tx store.Tx) error { return tx.DeleteDestination(id) },
+				func(tx store.Tx) error { _, err := tx.SaveEvent(store.Event{}, id); return err }},
+			"delivery": {func(tx store.Tx) error { _, err := tx.Delivery(id); return err }, func(tx store.Tx) error { return tx.SaveDelivery(store.Delivery{ID: id}) }},
 			"session":  {func(tx store.Tx) error { _, err := tx.Session(fmt.Sprint(id)); return err }},
 		} {
 			for i, each := range f {
@@ -233,11 +237,11 @@ func missing(b *bench) {
 		}
 	}
 	change := map[string]func(store.Tx) error{
-		"premises": func(tx store.Tx) error { _, err := tx.SavePremises(core.Premises{ID: 9}); return err },
-		"blob":     func(tx store.Tx) error { _, err := tx.SaveBlob(core.Blob{ID: 9}); return err },
-		"identity": func(tx store.Tx) error { _, err := tx.SaveIdentity(core.Identity{ID: 9}); return err },
-		"user":     func(tx store.Tx) error { _, err := tx.SaveUser(core.User{ID: 9}); return err },
-		"event":    func(tx store.Tx) error { _, err := tx.SaveEvent(store.Event{ID: 9}); return err },
+		"premises":    func(tx store.Tx) error { _, err := tx.SavePremises(core.Premises{ID: 9}); return err },
+		"blob":        func(tx store.Tx) error { _, err := tx.SaveBlob(core.Blob{ID: 9}); return err },
+		"identity":    func(tx store.Tx) error { _, err := tx.SaveIdentity(core.Identity{ID: 9}); return err },
+		"user":        func(tx store.Tx) error { _, err := tx.SaveUser(core.User{ID: 9}); return err },
+		"destination": func(tx store.Tx) error { _, err := tx.SaveDestination(store.Destination{ID: 9}); return err },
 	}
 	for noun, f := range change {
 		b.refuse(core.NotFound, noun, "change of "+noun, f)
@@ -254,7 +258,13 @@ func emptyLists(b *bench) {
 		same(b, "vectors", must[[]core.Vector](b)(tx.Vectors(store.VectorFilter{})), []core.Vector{})
 		same(b, "settings", must[[]core.CapsuleSetting](b)(tx.Settings("")), []core.CapsuleSetting{})
 		same(b, "users", must[[]core.User](b)(tx.Users()), []core.User{})
-		same(b, "events", must[[]store.Event](b)(tx.Events(at(0), 0)), []store.Event{})
+		same(b, "destinations", must[[]store.Destination](b)(tx.Destinations()), []store.Destination{})
+		same(b, "queues", must[[]store.Queue](b)(tx.Queues(1)), []store.Queue{})
+		same(b, "deliveries", must[[]store.Delivery](b)(tx.Waiting(1, 1, 0)), []store.Delivery{})
+		letters, l, err := tx.DeadLetters(0, store.Page{})
+		b.ok(err)
+		same(b, "dead letters", letters, []store.Delivery{})
+		same(b, "number of dead letters", l, 0)
 		same(b, "audit", must[[]core.AuditEntry](b)(tx.Audit(store.Page{})), []core.AuditEntry{})
 		a, n, err := tx.Alerts(store.AlertFilter{})
 		b.ok(err)

@@ -212,44 +212,6 @@ func users(b *bench) {
 	b.refuse(core.NotFound, "session", "its user is deleted", func(tx store.Tx) error { _, err := tx.Session("t2"); return err })
 }
 
-func events(b *bench) {
-	want := []store.Event{
-		{Stream: 7, Kind: "alert.began", At: at(1), Payload: []byte(`{"a":"` + "\\u0000 ü'" + `"}`), Next: at(100)},
-		{Stream: 8, Kind: "alert.ended", At: at(2), Payload: []byte{}, Next: at(10), Attempts: 3, Error: "refused"},
-		{Kind: "later", At: at(3), Payload: []byte{0, 255}, Next: at(1000)},
-		{Kind: "given up", At: at(4), Payload: []byte("x"), Next: at(0), Dead: true},
-	}
-	b.update(func(tx store.Tx) {
-		last := int64(0)
-		for i := range want {
-			want[i].ID = must[int64](b)(tx.SaveEvent(want[i]))
-			if want[i].ID <= last {
-				b.Errorf("event %d has ID %d after %d", i, want[i].ID, last)
-			}
-			last = want[i].ID
-		}
-	})
-	due := func(what string, until time.Time, most int, list ...store.Event) {
-		b.Helper()
-		b.view(func(tx store.Tx) {
-			same(b, what, must[[]store.Event](b)(tx.Events(until, most)), append([]store.Event{}, list...))
-		})
-	}
-	due("all", at(1000), 0, want[:3]...)
-	due("those due", at(100), 10, want[:2]...)
-	due("one", at(1000), 1, want[0])
-	due("one that is not the first", at(99), 10, want[1])
-	due("none", at(9), 10)
-	want[1].Attempts, want[1].Next, want[1].Error = 4, at(2000), "odd \uFFFD  end"
-	b.update(func(tx store.Tx) {
-		changed := want[1]
-		changed.Error = "odd \x00 \xff end"
-		same(b, "ID", must[int64](b)(tx.SaveEvent(changed)), want[1].ID)
-		b.ok(tx.DeleteEvent(want[0].ID))
-	})
-	due("after changes", at(5000), 0, want[1:3]...)
-}
-
 func audit(b *bench) {
 	var want []core.AuditEntry
 	b.update(func(tx store.Tx) {

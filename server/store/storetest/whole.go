@@ -198,16 +198,17 @@ func refused(tx store.Tx, text string) map[string][]error {
 			one(tx.SaveStream(core.StreamConfig{Name: text})), one(tx.SaveStream(core.StreamConfig{Connection: core.Connection{URL: text}})),
 			one(tx.SaveStream(core.StreamConfig{Connection: core.Connection{Pipeline: text}})), one(tx.SaveStream(core.StreamConfig{Metadata: deep})),
 		},
-		"zone":     {one(tx.SaveZone(core.Zone{Name: text})), tx.SaveTotals(map[core.ZoneID]zones.Totals{1: {Exited: map[string]uint64{text: 1}}})},
-		"alarm":    {one(tx.SaveAlarm(core.Alarm{Name: text})), one(tx.SaveAlarm(core.Alarm{Rates: []core.RateCondition{{Objects: core.Objects{Class: text}}}}))},
-		"blob":     {one(tx.SaveBlob(core.Blob{Type: text}))},
-		"identity": {one(tx.SaveIdentity(core.Identity{UniqueName: text})), one(tx.SaveIdentity(core.Identity{Nickname: text})), one(tx.SaveIdentity(core.Identity{Metadata: map[string]any{text: 1}}))},
-		"encoding": {one(tx.SaveVector(core.Vector{Class: text, Values: core.Encoding{1}}))},
-		"setting":  {tx.SaveSetting(core.CapsuleSetting{Capsule: text}), tx.SaveSetting(core.CapsuleSetting{Options: deep})},
-		"user":     {one(tx.SaveUser(core.User{Name: text}))},
-		"session":  {tx.SaveSession(store.Session{Token: text})},
-		"event":    {one(tx.SaveEvent(store.Event{Kind: text}))},
-		"value":    {tx.SaveValue(text, nil)},
+		"zone":        {one(tx.SaveZone(core.Zone{Name: text})), tx.SaveTotals(map[core.ZoneID]zones.Totals{1: {Exited: map[string]uint64{text: 1}}})},
+		"alarm":       {one(tx.SaveAlarm(core.Alarm{Name: text})), one(tx.SaveAlarm(core.Alarm{Rates: []core.RateCondition{{Objects: core.Objects{Class: text}}}}))},
+		"blob":        {one(tx.SaveBlob(core.Blob{Type: text}))},
+		"identity":    {one(tx.SaveIdentity(core.Identity{UniqueName: text})), one(tx.SaveIdentity(core.Identity{Nickname: text})), one(tx.SaveIdentity(core.Identity{Metadata: map[string]any{text: 1}}))},
+		"encoding":    {one(tx.SaveVector(core.Vector{Class: text, Values: core.Encoding{1}}))},
+		"setting":     {tx.SaveSetting(core.CapsuleSetting{Capsule: text}), tx.SaveSetting(core.CapsuleSetting{Options: deep})},
+		"user":        {one(tx.SaveUser(core.User{Name: text}))},
+		"session":     {tx.SaveSession(store.Session{Token: text})},
+		"event":       {one(tx.SaveEvent(store.Event{Kind: text})), one(tx.SaveEvent(store.Event{Key: text}))},
+		"destination": {one(tx.SaveDestination(store.Destination{Name: text})), one(tx.SaveDestination(store.Destination{Secret: text})), one(tx.SaveDestination(store.Destination{Events: []string{text}}))},
+		"value":       {tx.SaveValue(text, nil)},
 	}
 }
 
@@ -403,11 +404,12 @@ const (
 // concurrent: many add to one number, and to lists of their own; nothing is lost.
 func concurrent(b *bench) {
 	w := b.makeWorld("1")
+	to, _ := b.post(1)
 	var wait sync.WaitGroup
 	for g := range writers {
 		wait.Go(func() {
 			for i := range rounds {
-				err := b.try(func(tx store.Tx) error { return addOne(tx, w, g*rounds+i) })
+				err := b.try(func(tx store.Tx) error { return addOne(tx, w, to[0], g*rounds+i) })
 				if err != nil {
 					b.Errorf("writer %d: %v", g, err)
 				}
@@ -428,13 +430,12 @@ func concurrent(b *bench) {
 		list, n, err := tx.Alerts(store.AlertFilter{})
 		b.ok(err)
 		same(b, "alerts", []int{len(list), n}, []int{writers*rounds + 1, writers*rounds + 1})
-		events := must[[]store.Event](b)(tx.Events(time.Now(), 0))
-		same(b, "events", len(events), writers*rounds)
+		same(b, "events", len(must[[]store.Delivery](b)(tx.Waiting(to[0], w.stream, 0))), writers*rounds)
 	})
 }
 
 // addOne adds one to a number, and an alert and an event in the same transaction.
-func addOne(tx store.Tx, w world, i int) error {
+func addOne(tx store.Tx, w world, to int64, i int) error {
 	raw, err := tx.Value(countedAs)
 	if err != nil {
 		return err
@@ -451,7 +452,7 @@ func addOne(tx store.Tx, w world, i int) error {
 	if _, err := tx.SaveAlert(core.Alert{Alarm: w.alarm.ID, Start: at(i)}); err != nil {
 		return err
 	}
-	_, err = tx.SaveEvent(store.Event{Stream: w.stream, Kind: "x", Payload: fmt.Append(nil, i)})
+	_, err = tx.SaveEvent(store.Event{Stream: w.stream, Kind: "x", Payload: fmt.Append(nil, i)}, to)
 	return err
 }
 
@@ -568,7 +569,7 @@ func reopened(b *bench) {
 		b.ok(tx.SaveSetting(core.CapsuleSetting{Capsule: "a", Active: yes()}))
 		id := must[core.UserID](b)(tx.SaveUser(core.User{Name: "admin"}))
 		b.ok(tx.SaveSession(store.Session{Token: "t", User: id, Expires: time.Now().Add(time.Hour)}))
-		must[int64](b)(tx.SaveEvent(store.Event{Kind: "x"}))
+		must[int64](b)(tx.SaveEvent(store.Event{Kind: "x"}, must[int64](b)(tx.SaveDestination(store.Destination{Name: "d"}))))
 		b.ok(tx.SaveAudit(core.AuditEntry{User: "admin"}))
 		b.ok(tx.SaveValue("key", []byte("x")))
 	})
@@ -595,7 +596,8 @@ func (b *bench) dump() (all []any) {
 		add(tx.Settings(""))
 		add(tx.Users())
 		add(tx.Session("t"))
-		add(tx.Events(time.Now(), 0))
+		add(tx.Destinations())
+		add(tx.Waiting(1, 0, 0))
 		add(tx.Audit(store.Page{}))
 		add(tx.Value("key"))
 		alerts, n, err := tx.Alerts(store.AlertFilter{})
