@@ -28,7 +28,7 @@ func Run(t *testing.T, fresh func(testing.TB) func() store.Store) {
 		{"zones refused", zonesRefused}, {"totals", totals}, {"alarms", alarms}, {"alarms refused", alarmsRefused},
 		{"alerts", alerts}, {"alert lists", alertLists}, {"alert counts", alertCounts}, {"alerts refused", alertsRefused},
 		{"blobs", blobs}, {"identities", identities}, {"identity lists", identityLists}, {"vectors", vectors},
-		{"vectors refused", vectorsRefused}, {"settings", settings}, {"users and sessions", users}, {"destinations", destinations}, {"deliveries", deliveries}, {"dead letters", deadLetters},
+		{"vectors refused", vectorsRefused}, {"settings", settings}, {"users and sessions", users}, {"tokens", tokens}, {"signed out", signedOut}, {"places in lists", places}, {"destinations", destinations}, {"deliveries", deliveries}, {"dead letters", deadLetters},
 		{"audit", audit}, {"values", values}, {"pages refused", pagesRefused}, {"missing", missing}, {"empty lists", emptyLists},
 		{"cascade of premises", cascadePremises}, {"cascade of a zone", cascadeZone}, {"frames", frames}, {"blobs let go", blobsLetGo},
 		{"IDs are not given twice", freshIDs}, {"odd text", oddText}, {"refused text", refusedText}, {"limits", limits}, {"metadata", metadata},
