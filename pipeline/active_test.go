@@ -55,7 +55,7 @@ func TestActive(t *testing.T) {
 			r.Release()
 		}
 		active := [][]string{without, nil}[i%2]
-		done := change(t, e, pipeline.Change{Active: map[core.StreamID][]string{"a": active, "nobody": {}}})
+		done := change(t, e, pipeline.Change{Active: map[core.StreamID][]string{"a": active, "nobody": {}}, IfOpen: true})
 		st := done.Streams[0]
 		if done.Empty() || len(done.Left) > 0 || st.Late || len(st.Joined)+len(st.Parted) != 1 || len(st.Plan) == 0 {
 			t.Fatalf("turn %d: %+v", i, done)
@@ -122,14 +122,16 @@ func TestActiveIsRefused(t *testing.T) {
 	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: 100}), det, look)
 	s := open(t, e, pipeline.Job{Source: pipeline.Source{Stream: "a"}, Active: []string{"detector_pvb"}})
 	for name, c := range map[string]struct {
+		stream core.StreamID
 		active []string
 		kind   core.Kind
 		says   string
 	}{
-		"no such capsule": {[]string{"detector_pvb", "ghost"}, core.NotFound, "ghost"},
-		"it refuses":      {nil, core.CapsuleFailed, "no room"},
+		"no such capsule": {"a", []string{"detector_pvb", "ghost"}, core.NotFound, "ghost"},
+		"no such stream":  {"b", nil, core.NotFound, "no such stream"},
+		"it refuses":      {"a", nil, core.CapsuleFailed, "no room"},
 	} {
-		done, err := e.Change(t.Context(), pipeline.Change{Active: map[core.StreamID][]string{"a": c.active}})
+		done, err := e.Change(t.Context(), pipeline.Change{Active: map[core.StreamID][]string{c.stream: c.active}})
 		if done != nil || core.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, %v", name, done, err)
 		}

@@ -28,8 +28,11 @@ type Change struct {
 	// capsule. An empty map takes the stream's own settings back.
 	Streams map[core.StreamID]map[string]map[string]any
 	// Active are the capsules that take part, by stream, in place of Job.Active; nil for a stream:
-	// all of the engine's. Streams that are not open are passed over: they come and go by themselves.
+	// all of the engine's.
 	Active map[core.StreamID][]string
+	// IfOpen passes over what Streams and Active say of streams that are not open; else they are
+	// refused. Streams come and go by themselves.
+	IfOpen bool
 
 	// Drain is how long the frames under way may take; 0: 10 s. Those that are not done then
 	// are taken from the capsules that leave. Where options change nothing is cut off; the
@@ -258,9 +261,10 @@ func (ch *changing) probe(ctx context.Context) error {
 // prepare plans every session anew, in which nothing shows yet.
 func (ch *changing) prepare() error {
 	sessions := ch.engine.sessionList()
-	for id := range ch.Streams {
-		if !slices.ContainsFunc(sessions, func(s *Session) bool { return s.job.Source.Stream == id }) {
-			return core.Faultf(core.NotFound, "change options", "stream "+string(id), "there is no such stream")
+	named := slices.Concat(slices.Collect(maps.Keys(ch.Streams)), slices.Collect(maps.Keys(ch.Active)))
+	for _, id := range named {
+		if !ch.IfOpen && !slices.ContainsFunc(sessions, func(s *Session) bool { return s.job.Source.Stream == id }) {
+			return core.Faultf(core.NotFound, "change", "stream "+string(id), "there is no such stream")
 		}
 	}
 	for _, s := range sessions {

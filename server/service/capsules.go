@@ -48,20 +48,32 @@ func (s *Service) settings(ctx context.Context, capsule string) (v settings, err
 // jobOf says which capsules a stream has, and how they are set.
 func (s *Service) jobOf(ctx context.Context, n core.StreamNumber) (pipeline.Job, error) {
 	v, err := s.settings(ctx, "")
-	job := pipeline.Job{Active: []string{}, Options: map[string]map[string]any{}}
 	if err != nil {
-		return job, err
+		return pipeline.Job{}, err
 	}
-	for _, c := range s.cfg.Engine.Capsules() {
+	return s.jobWith(v, n, s.cfg.Engine.Capsules()), nil
+}
+
+// jobWith is jobOf for the capsules that are given. What a capsule does not take, because it was
+// replaced since it was set, is said and left out.
+func (s *Service) jobWith(v settings, n core.StreamNumber, capsules []pipeline.Capsule) pipeline.Job {
+	job := pipeline.Job{Active: []string{}, Options: map[string]map[string]any{}}
+	for _, c := range capsules {
 		d := c.Declaration()
 		if v.active(d, n) {
 			job.Active = append(job.Active, d.Name)
 		}
-		if own := v[d.Name][n].Options; len(own) > 0 {
-			job.Options[d.Name] = own
+		own := v[d.Name][n].Options
+		if len(own) == 0 {
+			continue
 		}
+		if _, err := d.Complete(own); err != nil {
+			s.log.Warn("a capsule does not take what was set for a stream; it has there what holds for all", "capsule", d.Name, "stream", n, "err", err)
+			continue
+		}
+		job.Options[d.Name] = own
 	}
-	return job, nil
+	return job
 }
 
 // resumeCapsules gives the capsules what was set for all streams. What a capsule does not take
@@ -105,7 +117,7 @@ func (s *Service) Capsules(ctx context.Context, c Caller) ([]CapsuleInfo, error)
 	}
 	out := []CapsuleInfo{}
 	for _, capsule := range s.cfg.Engine.Capsules() {
-		info, err := infoOf(capsule, v)
+		info, err := s.infoOf(capsule, v)
 		if err != nil {
 			return nil, err
 		}
@@ -114,10 +126,11 @@ func (s *Service) Capsules(ctx context.Context, c Caller) ([]CapsuleInfo, error)
 	return out, nil
 }
 
-func infoOf(c pipeline.Capsule, v settings) (CapsuleInfo, error) {
+func (s *Service) infoOf(c pipeline.Capsule, v settings) (CapsuleInfo, error) {
 	d, values := c.Declaration(), c.Values()
 	resolved, err := d.Resolve(values)
-	return CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0)}, err
+	_, removable := s.loaded.of(d.Name)
+	return CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable}, err
 }
 
 // Capsule gives one capsule.
@@ -133,26 +146,7 @@ func (s *Service) Capsule(ctx context.Context, c Caller, name string) (CapsuleIn
 	if err != nil {
 		return CapsuleInfo{}, err
 	}
-	return infoOf(capsule, v)
-}
-
-// LoadCapsule is not there yet.
-func (s *Service) LoadCapsule(_ context.Context, c Caller, _ core.BlobID, _ string) (CapsuleInfo, error) {
-	if err := may(c, core.Admin); err != nil {
-		return CapsuleInfo{}, err
-	}
-	return CapsuleInfo{}, unsupported("capsule", "capsules are not loaded over HTTP yet; put them into a folder of --capsules and start again")
-}
-
-// UnloadCapsule is not there yet.
-func (s *Service) UnloadCapsule(_ context.Context, c Caller, name string) error {
-	if err := may(c, core.Admin); err != nil {
-		return err
-	}
-	if _, err := s.capsule(name); err != nil {
-		return err
-	}
-	return unsupported("capsule", "capsules are not unloaded over HTTP yet; switch %s off, or take it out of the folder and start again", name)
+	return s.infoOf(capsule, v)
 }
 
 // Setting gives what was set for a stream; for 0 the options of all streams, complete.
@@ -253,23 +247,32 @@ func (s *Service) set(ctx context.Context, c Caller, action, capsule string, n c
 		return err
 	}
 	s.generation.Add(1)
+	noun := "option"
 	if action == "set active" {
-		s.replayAll(n)
-		return nil
+		noun, err = "capsule", s.enactActive(ctx, n)
+	} else {
+		err = s.enact(ctx, capsule, n, next.Options)
 	}
-	if err = s.enact(ctx, capsule, n, next.Options); err != nil {
+	if err != nil {
 		back := s.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return tx.SaveSetting(old) })
 		s.generation.Add(1)
-		return errors.Join(on("option", err), back)
+		return errors.Join(on(noun, err), back)
 	}
 	return nil
 }
 
-// replayAll has a stream, or all (0), opened anew.
-func (s *Service) replayAll(n core.StreamNumber) {
+// enactActive has a running stream, or all (0), go on with the capsules that are switched on now.
+func (s *Service) enactActive(ctx context.Context, n core.StreamNumber) error {
+	change := pipeline.Change{Active: map[core.StreamID][]string{}, IfOpen: true}
 	for _, r := range s.running(n) {
-		r.replay()
+		job, err := s.jobOf(ctx, r.number)
+		if err != nil {
+			return err
+		}
+		change.Active[streamID(r.number)] = job.Active
 	}
+	_, err := s.cfg.Engine.Change(ctx, change)
+	return err
 }
 
 // running gives the runner of a stream, or all (0), in the order of their numbers.
@@ -296,15 +299,16 @@ func (s *Service) enact(ctx context.Context, capsule string, n core.StreamNumber
 		if s.runner(n) == nil {
 			return nil
 		}
-		change = pipeline.Change{Streams: map[core.StreamID]map[string]map[string]any{streamID(n): byCapsule}}
+		change = pipeline.Change{Streams: map[core.StreamID]map[string]map[string]any{streamID(n): byCapsule}, IfOpen: true}
 	}
-	_, err := s.cfg.Engine.Change(ctx, change)
-	if core.KindOf(err) == core.NotFound {
-		err = nil // the stream is not open at this moment
-	}
-	if err != nil {
+	if _, err := s.cfg.Engine.Change(ctx, change); err != nil {
 		return err
 	}
+	return s.recogniseAnew(ctx, n)
+}
+
+// recogniseAnew has a running stream, or all (0), compare encodings as it is set now.
+func (s *Service) recogniseAnew(ctx context.Context, n core.StreamNumber) error {
 	for _, r := range s.running(n) {
 		job, err := s.jobOf(ctx, r.number)
 		if err != nil {

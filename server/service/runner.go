@@ -292,8 +292,10 @@ func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.D
 	if err != nil {
 		return nil, 0, err
 	}
+	r.svc.chain.RLock()
 	generation := r.svc.generation.Load()
 	job, err := r.svc.jobOf(ctx, r.number)
+	r.svc.chain.RUnlock()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -302,10 +304,13 @@ func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.D
 	limited, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	session, err := r.svc.cfg.Engine.Open(limited, job)
-	if err != nil {
+	changed := r.svc.generation.Load() != generation
+	switch {
+	case err != nil && changed && core.KindOf(err) == core.NotFound: // a capsule of the job is gone
+		return nil, 0, context.Canceled
+	case err != nil:
 		return nil, 0, err
-	}
-	if r.svc.generation.Load() != generation { // settings changed while it opened
+	case changed: // settings changed while it opened
 		r.svc.log.Debug("settings changed while a stream opened; it is opened anew", "stream", r.number)
 		r.replay()
 	}

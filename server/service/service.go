@@ -26,6 +26,7 @@ type Config struct {
 	// refused as Unsupported.
 	Pictures *push.Media
 	Log      hclog.Logger     // nil: none
+	Uploads  Uploads          // how capsules come over HTTP; the zero value: they do not
 	Now      func() time.Time // nil: time.Now
 
 	NoAuth   bool   // everybody is an administrator
@@ -75,6 +76,10 @@ type Service struct {
 	// change orders what changes streams, zones, alarms and settings, so that running streams see
 	// the changes in the order of the store. It is taken before everything else.
 	change sync.Mutex
+	// chain is held while the capsules that there are change, and for reading while a stream's job
+	// is made of them: a stream then has all of a change, or finds that it has to open anew.
+	chain  sync.RWMutex
+	loaded loaded
 
 	mu      sync.Mutex
 	runners map[core.StreamNumber]*runner
@@ -101,7 +106,7 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(s.resumeCapsules(ctx), s.reloadGallery(ctx), s.resume(ctx)); err != nil {
+	if err := errors.Join(s.resumeLoaded(ctx), s.resumeCapsules(ctx), s.reloadGallery(ctx), s.resume(ctx)); err != nil {
 		return nil, "", errors.Join(err, s.Close())
 	}
 	s.work.Go(s.sweep)
@@ -134,7 +139,7 @@ func (s *Service) Close() error {
 	}
 	s.work.Wait()
 	s.hub.close()
-	return nil
+	return s.loaded.close()
 }
 
 // view reads the store for a caller who may look.
