@@ -1,0 +1,359 @@
+// Package openapi describes HTTP APIs as OpenAPI 3.1, from the Go types that they read and write.
+//
+// Schemas are reflected by swaggest/jsonschema-go. The document around them is put together here:
+// it has what the types do not say, such as endless answers, files and who may call.
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/swaggest/jsonschema-go"
+)
+
+const schemas = "#/components/schemas/"
+
+// Info is what a document says of the whole API.
+type Info struct {
+	Title       string
+	Version     string
+	Description string
+	Base        string         // path that all paths begin with: "/api"
+	Tags        []Tag          // in their order
+	Security    map[string]any // schemes by name
+	Failure     reflect.Type   // body of answers from 400 on
+	FailureType string         // its media type
+}
+
+// Tag is a group of operations.
+type Tag struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+}
+
+// Operation is one method of one path. Types are those of Go values as encoding/json reads and
+// writes them; nil: there is none.
+type Operation struct {
+	Method      string
+	Path        string // with {name} for what varies
+	ID          string // unique, for generated clients
+	Tag         string
+	Summary     string
+	Description string
+	Open        bool         // nobody has to sign in
+	Params      reflect.Type // struct with tags path and query
+	Body        reflect.Type
+	BodyTypes   []string // media types of the body; without Body: bytes of these types
+	Patch       bool     // the body is a JSON merge patch of Body
+	Status      int      // of success; 0: 200, or 204 without an answer
+	Answer      reflect.Type
+	AnswerTypes []string // media types of the answer; without Answer: bytes of these types
+	Errors      []int
+}
+
+// Document is an API in OpenAPI 3.1, as JSON values.
+type Document map[string]any
+
+// builder collects schemas.
+type builder struct {
+	reflector jsonschema.Reflector
+	defs      map[string]any
+	names     map[string]reflect.Type
+	err       error
+}
+
+// Build describes the operations. It fails on types that have no schema, and on two types of one
+// name.
+func Build(info Info, ops []Operation) (Document, error) {
+	b := &builder{defs: map[string]any{}, names: map[string]reflect.Type{}}
+	paths := map[string]any{}
+	for _, op := range ops {
+		item, _ := paths[info.Base+op.Path].(map[string]any)
+		if item == nil {
+			item = map[string]any{}
+			paths[info.Base+op.Path] = item
+		}
+		item[strings.ToLower(op.Method)] = b.operation(info, op)
+		if b.err != nil {
+			return nil, fmt.Errorf("%s %s: %w", op.Method, op.Path, b.err)
+		}
+	}
+	doc := Document{
+		"openapi": "3.1.0",
+		"info": map[string]any{
+			"title": info.Title, "version": info.Version, "description": info.Description,
+			"license": map[string]any{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+		},
+		"servers": []any{map[string]any{"url": "/"}},
+		"paths":   paths, "tags": info.Tags,
+		"components": map[string]any{"schemas": b.defs, "securitySchemes": info.Security},
+		"security":   securityOf(info),
+	}
+	return doc, nil
+}
+
+// JSON writes the document, with names in order, so that two of the same API are the same bytes.
+func (d Document) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(d, "", "  ")
+	return append(b, '\n'), err
+}
+
+// securityOf says that any of the schemes will do.
+func securityOf(info Info) []any {
+	list := []any{}
+	for _, name := range sorted(info.Security) {
+		list = append(list, map[string]any{name: []string{}})
+	}
+	return list
+}
+
+func sorted(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (b *builder) operation(info Info, op Operation) map[string]any {
+	out := map[string]any{"operationId": op.ID, "summary": op.Summary, "tags": []string{op.Tag}, "responses": b.responses(info, op)}
+	if op.Description != "" {
+		out["description"] = op.Description
+	}
+	if op.Open {
+		out["security"] = []any{}
+	}
+	if op.Params != nil {
+		if list := b.parameters(op); len(list) > 0 {
+			out["parameters"] = list
+		}
+	}
+	if op.Body != nil || len(op.BodyTypes) > 0 {
+		out["requestBody"] = map[string]any{"required": true, "content": b.body(op)}
+	}
+	return out
+}
+
+func (b *builder) body(op Operation) map[string]any {
+	types := op.BodyTypes
+	if len(types) == 0 {
+		types = []string{"application/json"}
+	}
+	if op.Patch {
+		types = []string{"application/merge-patch+json", "application/json"}
+	}
+	content := map[string]any{}
+	for _, t := range types {
+		content[t] = b.media(op.Body, t, op.Patch)
+	}
+	return content
+}
+
+// media describes a body of a type, or bytes.
+func (b *builder) media(t reflect.Type, mime string, patch bool) map[string]any {
+	switch {
+	case t == nil && strings.HasPrefix(mime, "text/"):
+		return map[string]any{"schema": map[string]any{"type": "string"}}
+	case t == nil:
+		return map[string]any{} // bytes: OpenAPI 3.1 has no schema for them
+	case patch:
+		return map[string]any{"schema": b.patch(t)}
+	default:
+		return map[string]any{"schema": b.schema(t)}
+	}
+}
+
+func (b *builder) responses(info Info, op Operation) map[string]any {
+	status := op.Status
+	answered := op.Answer != nil || len(op.AnswerTypes) > 0
+	if status == 0 {
+		if status = http.StatusOK; !answered {
+			status = http.StatusNoContent
+		}
+	}
+	good := map[string]any{"description": http.StatusText(status)}
+	if answered {
+		types, content := op.AnswerTypes, map[string]any{}
+		if len(types) == 0 {
+			types = []string{"application/json"}
+		}
+		for _, t := range types {
+			content[t] = b.media(op.Answer, t, false)
+		}
+		good["content"] = content
+	}
+	out := map[string]any{strconv.Itoa(status): good}
+	if info.Failure == nil {
+		return out
+	}
+	failed := map[string]any{info.FailureType: map[string]any{"schema": b.schema(info.Failure)}}
+	for _, e := range op.Errors {
+		out[strconv.Itoa(e)] = map[string]any{"description": text(e), "content": failed}
+	}
+	out["default"] = map[string]any{"description": "Something else went wrong", "content": failed}
+	return out
+}
+
+func text(status int) string {
+	if s := http.StatusText(status); s != "" {
+		return s
+	}
+	return "Status " + strconv.Itoa(status)
+}
+
+// parameters lists those of the path, in its order, and those of the query.
+func (b *builder) parameters(op Operation) []any {
+	var out []any
+	for _, in := range []string{"path", "query"} {
+		s, err := b.reflector.Reflect(reflect.New(op.Params).Elem().Interface(), jsonschema.PropertyNameTag(in), jsonschema.InlineRefs, jsonschema.InterceptNullability(plain))
+		if err != nil {
+			b.err = err
+			return nil
+		}
+		for _, name := range names(op.Params, in) {
+			p, ok := s.Properties[name]
+			if !ok || p.TypeObject == nil {
+				continue
+			}
+			m := b.simple(p.TypeObject)
+			entry := map[string]any{"name": name, "in": in, "schema": m}
+			if in == "path" || slices.Contains(s.Required, name) {
+				entry["required"] = true
+			}
+			if d, ok := m["description"]; ok {
+				entry["description"] = d
+				delete(m, "description")
+			}
+			if m["type"] == "array" {
+				entry["style"], entry["explode"] = "form", false
+			}
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+// names gives the names of a struct's fields by a tag, in order, those of embedded structs too.
+func names(t reflect.Type, tag string) []string {
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			out = append(out, names(f.Type, tag)...)
+		} else if name := f.Tag.Get(tag); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// plain takes null from lists and objects, which are never null here, and from what a tag says.
+func plain(p jsonschema.InterceptNullabilityParams) {
+	if k := p.Type.Kind(); k == reflect.Slice || k == reflect.Map {
+		p.Schema.RemoveType(jsonschema.Null)
+	}
+}
+
+// schema gives a reference to the schema of a type, or the schema where it has no name.
+func (b *builder) schema(t reflect.Type) map[string]any {
+	s, err := b.reflector.Reflect(reflect.New(t).Elem().Interface(),
+		jsonschema.DefinitionsPrefix(schemas), jsonschema.RootRef, jsonschema.InterceptNullability(plain),
+		jsonschema.InterceptDefName(b.name), jsonschema.CollectDefinitions(b.collect))
+	if err != nil {
+		b.err = err
+		return nil
+	}
+	return b.simple(&s)
+}
+
+// name calls a type as Go does, without its package: Stream for stream.
+func (b *builder) name(t reflect.Type, _ string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := t.Name()
+	if base, args, ok := strings.Cut(name, "["); ok { // page[…/native.stream]
+		arg := strings.TrimSuffix(args, "]")
+		name = base + "Of" + upper(arg[strings.LastIndexByte(arg, '.')+1:])
+	}
+	name = upper(name)
+	if old, ok := b.names[name]; ok && old != t {
+		b.err = fmt.Errorf("two types are named %s: %s and %s", name, old, t)
+	}
+	b.names[name] = t
+	return name
+}
+
+func upper(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// collect keeps a named schema. What is answered has all its members, unless they may be left out.
+func (b *builder) collect(name string, s jsonschema.Schema) {
+	t := b.names[name]
+	if t != nil && t.Kind() == reflect.Struct && s.AdditionalProperties == nil {
+		for _, member := range always(t) {
+			if _, ok := s.Properties[member]; ok && !slices.Contains(s.Required, member) {
+				s.Required = append(s.Required, member)
+			}
+		}
+	}
+	b.defs[name] = b.simple(&s)
+}
+
+// always lists the members that encoding/json always writes.
+func always(t reflect.Type) []string {
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			out = append(out, always(f.Type)...)
+		case name != "" && name != "-" && !strings.Contains(opts, "omit"):
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (b *builder) simple(s *jsonschema.Schema) map[string]any {
+	text, err := json.Marshal(s)
+	var m map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	return m
+}
+
+// patch gives the schema of a merge patch: each member may be left out, and null takes it back.
+func (b *builder) patch(t reflect.Type) map[string]any {
+	ref := b.schema(t)
+	name, ok := ref["$ref"].(string)
+	if !ok {
+		b.err = fmt.Errorf("a patch of %s has no name", t)
+		return nil
+	}
+	name = strings.TrimPrefix(name, schemas)
+	whole, _ := b.defs[name].(map[string]any)
+	properties := map[string]any{}
+	of, _ := whole["properties"].(map[string]any)
+	for member, s := range of {
+		properties[member] = map[string]any{"anyOf": []any{s, map[string]any{"type": "null"}}}
+	}
+	b.defs[name+"Patch"] = map[string]any{"type": "object", "properties": properties, "additionalProperties": false,
+		"description": "What is given changes, null takes a member back, the others stay (RFC 7396)."}
+	return map[string]any{"$ref": schemas + name + "Patch"}
+}
