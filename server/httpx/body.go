@@ -142,12 +142,14 @@ func Marshal(v any) ([]byte, error) {
 }
 
 // WriteJSON answers with v as JSON. A value without a JSON form is a fault of ours: it panics.
-func WriteJSON(c *gin.Context, status int, v any) {
+func WriteJSON(c *gin.Context, status int, v any) { writeJSON(c, status, "application/json", v) }
+
+func writeJSON(c *gin.Context, status int, mime string, v any) {
 	b, err := Marshal(v)
 	if err != nil {
 		panic(fmt.Errorf("answer to %s %s: %w", c.Request.Method, c.Request.URL.Path, err))
 	}
-	WriteBytes(c, status, "application/json", b)
+	WriteBytes(c, status, mime, b)
 }
 
 // WriteBytes answers with b.

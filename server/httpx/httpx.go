@@ -15,6 +15,7 @@ import (
 type Reply struct {
 	Status int
 	Body   any
+	Type   string // of the body; empty: application/json
 }
 
 // Failer turns errors into answers. It is safe for use by several goroutines.
@@ -40,7 +41,10 @@ func (f *Failer) Fail(c *gin.Context, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	c.Writer.Header().Del("Set-Cookie")
-	WriteJSON(c, r.Status, r.Body)
+	if r.Type == "" {
+		r.Type = "application/json"
+	}
+	writeJSON(c, r.Status, r.Type, r.Body)
 	c.Abort()
 }
 
@@ -64,9 +68,11 @@ func Recover(log hclog.Logger, fail func(*gin.Context, error)) gin.HandlerFunc {
 
 var errPanic = errors.New("a panic: the log tells more")
 
-// Log writes one line a request, at level debug. Queries are left out: they may hold secrets.
+// Log writes one line a request, at level debug, and names the route for WithRoute. Queries are left
+// out: they may hold secrets.
 func Log(log hclog.Logger) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		tellRoute(c)
 		if !log.IsDebug() {
 			c.Next()
 			return

@@ -145,7 +145,7 @@ func TestRecover(t *testing.T) {
 	t.Parallel()
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	f := NewFailer(hclog.NewNullLogger(), func(error) Reply { return Reply{500, map[string]string{"title": "x"}} })
+	f := NewFailer(hclog.NewNullLogger(), func(error) Reply { return Reply{Status: 500, Body: map[string]string{"title": "x"}} })
 	e.Use(Log(hclog.NewNullLogger()), Recover(hclog.NewNullLogger(), f.Fail))
 	e.GET("/panic", func(c *gin.Context) { c.Header("Set-Cookie", "a=b"); panic("x") })
 	e.GET("/late", func(c *gin.Context) { WriteBytes(c, 200, "text/plain", []byte("abc")); panic("x") })

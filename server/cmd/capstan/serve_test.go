@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/capstan-video/capstan/server/config"
 )
 
 // fewCapsules builds a detector of faces and a tracker.
@@ -59,21 +61,21 @@ func (s *said) String() string {
 
 var answersAt = regexp.MustCompile(`http://\S+`)
 
-// server is a capstan serve within the test.
-type server struct {
+// served is a capstan serve within the test.
+type served struct {
 	t    *testing.T
 	url  string
 	out  *said
 	stop func()
 }
 
-func startServer(t *testing.T, f serveFlags) *server {
+func startServer(t *testing.T, c config.Config) *served {
 	t.Helper()
-	f.listen, f.logLevel = "127.0.0.1:0", "error"
-	s := &server{t: t, out: &said{}}
+	c.Listen, c.Log.Level = []string{"127.0.0.1:0"}, "error"
+	s := &served{t: t, out: &said{}}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, f, s.out) }()
+	go func() { done <- serve(ctx, &config.Loaded{Config: c}, s.out) }()
 	s.stop = sync.OnceFunc(func() {
 		cancel(errInterrupted)
 		select {
@@ -101,7 +103,7 @@ func startServer(t *testing.T, f serveFlags) *server {
 }
 
 // call asks the server and reads its answer into out; nil: it is left alone.
-func (s *server) call(method, path, auth string, body, out any) int {
+func (s *served) call(method, path, auth string, body, out any) int {
 	s.t.Helper()
 	var from io.Reader
 	switch body := body.(type) {
@@ -153,12 +155,13 @@ type status struct {
 
 // TestServe analyses a clip over HTTP, and goes on after a restart.
 func TestServe(t *testing.T) {
-	t.Setenv(passwordEnv, "a test's own")
 	clip, err := os.ReadFile(filepath.Join(data(t, "videos"), "faces", "asl", "again.mkv"))
 	if err != nil {
 		t.Skip(err)
 	}
-	f := serveFlags{data: filepath.Join(t.TempDir(), "data"), capsules: []string{fewCapsules(t)}, unsafe: true}
+	f := config.Default()
+	f.Data, f.AdminPassword = filepath.Join(t.TempDir(), "data"), "a test's own"
+	f.Capsules.Dirs, f.Capsules.Unsafe = []string{fewCapsules(t)}, true
 	s := startServer(t, f)
 	const auth = "admin:a test's own"
 	if code := s.call("GET", "/api/version", "", nil, nil); code != http.StatusUnauthorized {
@@ -202,13 +205,13 @@ func TestServe(t *testing.T) {
 			t.Fatalf("%d goroutines after the first server and %d after the second\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(f.data, "blobs", "??", "*")); len(left) != 1 {
+	if left, _ := filepath.Glob(filepath.Join(f.Data, "blobs", "??", "*")); len(left) != 1 {
 		t.Errorf("%d files are left, want the clip alone", len(left))
 	}
 }
 
 // seen waits until a tracked face is in the zone and the alarm is on, and gives the alert.
-func (s *server) seen(stream int, auth string) int64 {
+func (s *served) seen(stream int, auth string) int64 {
 	s.t.Helper()
 	var last []byte
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -228,30 +231,34 @@ func (s *server) seen(stream int, auth string) int64 {
 
 func TestServeRefuses(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]serveFlags{
-		"no auth for everybody": {listen: "0.0.0.0:0", noAuth: true},
-		"no auth, no host":      {listen: ":0", noAuth: true},
-		"no port":               {listen: "localhost"},
-		"only and without":      {listen: "127.0.0.1:0", only: []string{"a"}, without: []string{"b"}},
+	for name, args := range map[string][]string{
+		"no auth for everybody": {"--listen", "0.0.0.0:0", "--no-auth"},
+		"no auth, no host":      {"--listen", ":0", "--no-auth"},
+		"no port":               {"--listen", "localhost"},
+		"only and without":      {"--only", "a", "--without", "b"},
+		"no such level":         {"--log-level", "loud"},
+		"no such file":          {"--config", "/nowhere/capstan.yaml"},
 	} {
 		var usage usageError
-		if err := serve(t.Context(), f, io.Discard); !errors.As(err, &usage) {
+		cmd := rootCommand()
+		cmd.SetArgs(append([]string{"serve"}, args...))
+		if err := cmd.ExecuteContext(t.Context()); !errors.As(err, &usage) {
 			t.Errorf("%s: %v, want wrong usage", name, err)
 		}
 	}
 }
 
-// TestEveryFlagOfServeIsDocumented wants every flag of capstan serve in docs/4-operate.md.
+// TestEveryFlagOfServeIsDocumented wants every flag of capstan serve in docs/reference/config.md.
 func TestEveryFlagOfServeIsDocumented(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "docs", "4-operate.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "reference", "config.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) {
-		if n++; !bytes.Contains(text, []byte("`--"+f.Name)) {
-			t.Errorf("docs/4-operate.md does not tell of --%s", f.Name)
+		if n++; !bytes.Contains(text, []byte("--"+f.Name)) {
+			t.Errorf("docs/reference/config.md does not tell of --%s", f.Name)
 		}
 	})
 	if n < 5 {
