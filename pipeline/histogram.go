@@ -56,6 +56,22 @@ func (h *Histogram) Mean() time.Duration {
 	return h.sum / time.Duration(h.count)
 }
 
+// Under gives how many durations were at most d, within the 4.5 % of a bucket.
+func (h *Histogram) Under(d time.Duration) uint64 {
+	if d >= h.max {
+		return h.count
+	}
+	last := 0
+	if d > 1 {
+		last = min(int(math.Log2(float64(d))*bucketsPerOctave), bucketCount)
+	}
+	var n uint64
+	for _, k := range h.buckets[:last] {
+		n += k
+	}
+	return n
+}
+
 // Quantile gives the duration that the share q (0..1) of all does not exceed, 0 when there is
 // nothing.
 func (h *Histogram) Quantile(q float64) time.Duration {

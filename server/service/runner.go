@@ -228,14 +228,8 @@ func (r *runner) play() (frames int, err error) {
 		time.AfterFunc(lastFrames, func() { _ = session.Close() }) // Next waits for capsules whatever ctx says
 	})
 	defer stop()
-	r.mu.Lock()
-	r.session = session
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		r.session = nil
-		r.mu.Unlock()
-	}()
+	r.svc.tally.begin(r, session)
+	defer r.svc.tally.end(r)
 	for {
 		result, err := r.next(ctx, session, patience)
 		switch {

@@ -88,6 +88,9 @@ type Service struct {
 	generation atomic.Uint64 // of capsules' settings in the store
 	pictures   atomic.Uint64 // that were sent in, to name their feeds
 	gallery    gallery
+	tally      tally
+
+	begun, ended, unsaved atomic.Uint64 // alerts
 }
 
 var _ API = (*Service)(nil)
