@@ -9,6 +9,7 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -44,6 +45,10 @@ type runner struct {
 	stopPlay context.CancelFunc
 	times    []time.Time                // of the last results
 	encoders map[core.EncoderID]encoder // as this stream has them set
+
+	// What was told of its state, and when telling was tried in vain; of run's goroutine.
+	told      string
+	toldTried time.Time
 }
 
 // runner gives the runner of a stream, nil when it is not analysed.
@@ -162,6 +167,7 @@ func (r *runner) enter(state pipeline.SourceState, err error) {
 func (r *runner) run() {
 	defer close(r.done)
 	defer r.watch.keep()
+	defer r.watch.endTracks()
 	pause := r.svc.cfg.FirstPause
 	for r.life.Err() == nil {
 		began := time.Now()
@@ -182,6 +188,8 @@ func (r *runner) run() {
 			r.svc.log.Warn("a stream failed and will be opened again", "stream", r.number, "in", pause, "err", err)
 			r.enter(pipeline.SourceFailed, err)
 			r.watch.silence()
+			r.watch.endTracks()
+			r.tell(events.StreamFailed, err)
 			if took > r.svc.cfg.MostPause {
 				pause = r.svc.cfg.FirstPause
 			}
@@ -332,6 +340,7 @@ func (r *runner) take(result *pipeline.Result) {
 	r.svc.gallery.name(encoders, result.Nodes)
 	r.svc.hub.live.see(r.number, result)
 	r.watch.see(result)
+	r.tell(events.StreamRunning, nil)
 }
 
 // recognise sets how encodings are compared on this stream.

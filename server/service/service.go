@@ -13,6 +13,7 @@ import (
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/push"
 	"github.com/capstan-video/capstan/server/blob"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -25,9 +26,11 @@ type Config struct {
 	// Pictures are the feeds of the engine's media, for pictures that are sent in; nil: they are
 	// refused as Unsupported.
 	Pictures *push.Media
-	Log      hclog.Logger     // nil: none
-	Uploads  Uploads          // how capsules come over HTTP; the zero value: they do not
-	Now      func() time.Time // nil: time.Now
+	Log      hclog.Logger // nil: none
+	// Events keeps what is told outside; nil: nothing is. The caller closes it after the service.
+	Events  *events.Outbox
+	Uploads Uploads          // how capsules come over HTTP; the zero value: they do not
+	Now     func() time.Time // nil: time.Now
 
 	NoAuth   bool   // everybody is an administrator
 	Password string // of the administrator that the first start makes; empty: one is generated
@@ -85,6 +88,7 @@ type Service struct {
 	runners map[core.StreamNumber]*runner
 	closed  bool
 
+	notices    notices
 	generation atomic.Uint64 // of capsules' settings in the store
 	pictures   atomic.Uint64 // that were sent in, to name their feeds
 	gallery    gallery
@@ -113,6 +117,9 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 		return nil, "", errors.Join(err, s.Close())
 	}
 	s.work.Go(s.sweep)
+	if c.Events.Detections() {
+		s.work.Go(s.writeNotices)
+	}
 	return s, password, nil
 }
 
@@ -141,6 +148,8 @@ func (s *Service) Close() error {
 		r.wait()
 	}
 	s.work.Wait()
+	for s.flushNotices() { // those of the end
+	}
 	s.hub.close()
 	return s.loaded.close()
 }

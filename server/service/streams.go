@@ -165,7 +165,7 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 	s.stop(n, true)
 	err = s.update(ctx, c, "delete stream", func(tx store.Tx) (string, error) {
 		var err error
-		if frames, err = alertFrames(tx, store.AlertFilter{Stream: n}); err != nil {
+		if frames, err = s.letGo(tx, store.AlertFilter{Stream: n}); err != nil {
 			return "", err
 		}
 		return fmt.Sprint(n), on("stream", tx.DeleteStream(n))

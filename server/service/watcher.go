@@ -12,6 +12,7 @@ import (
 	"github.com/capstan-video/capstan/core/zones"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/server/blob"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -31,6 +32,7 @@ type watcher struct {
 	on     map[core.AlarmID]*alarming
 	last   []zones.Status // of the last result; nil: published already as silent, or none
 	kept   time.Time      // when totals were last saved
+	tracks tracks
 }
 
 // alarming is an alarm that is watched, with its alert while that is on.
@@ -119,6 +121,7 @@ func (w *watcher) see(result *pipeline.Result) {
 	defer w.mu.Unlock()
 	now := w.svc.cfg.Now()
 	w.last = w.watch.Update(result.Frame.PTS, result.Nodes)
+	w.notice(now, result.Nodes)
 	for i := range w.last {
 		for _, alarm := range w.alarms {
 			if alarm.Zone != w.last[i].Zone.ID {
@@ -165,13 +168,16 @@ func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 				return err
 			}
 		}
-		alert.ID, err = tx.SaveAlert(alert)
-		return err
+		if alert.ID, err = tx.SaveAlert(alert); err != nil {
+			return err
+		}
+		return w.svc.tellAlert(tx, events.AlertBegan, alert.Start, alert, why{})
 	})
 	if err != nil {
 		w.svc.log.Error("an alert could not be saved; it will be tried again", "stream", w.stream, "alarm", a.alert.Alarm, "err", err)
 		return
 	}
+	w.svc.cfg.Events.Wake()
 	a.alert = &alert
 }
 
@@ -204,9 +210,14 @@ func (w *watcher) finish(a *alarming, now time.Time) {
 		}
 		is.End = alert.End
 		alert.Verified = is.Verified
-		_, err = tx.SaveAlert(is)
-		return err
+		if _, err = tx.SaveAlert(is); err != nil {
+			return err
+		}
+		return w.svc.tellAlert(tx, events.AlertEnded, is.End, is, why{})
 	})
+	if err == nil {
+		w.svc.cfg.Events.Wake()
+	}
 	if err != nil && core.KindOf(err) != core.NotFound {
 		w.svc.log.Error("the end of an alert could not be saved", "stream", w.stream, "alert", alert.ID, "err", err)
 	}

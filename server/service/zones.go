@@ -8,6 +8,7 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/core/alarms"
 	"github.com/capstan-video/capstan/core/zones"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -163,7 +164,7 @@ func (s *Service) DeleteZone(ctx context.Context, c Caller, id core.ZoneID) erro
 		if z.IsScreen() {
 			return "", core.Faultf(core.Denied, "", "zone", "%s goes with its stream only", core.ScreenZone)
 		}
-		if frames, err = alertFrames(tx, store.AlertFilter{Zone: id}); err != nil {
+		if frames, err = s.letGo(tx, store.AlertFilter{Zone: id}); err != nil {
 			return "", err
 		}
 		return z.Name, on("zone", tx.DeleteZone(id))
@@ -264,7 +265,7 @@ func (s *Service) DeleteAlarm(ctx context.Context, c Caller, id core.AlarmID) er
 		if a, err = tx.Alarm(id); err != nil {
 			return "", on("alarm", err)
 		}
-		if frames, err = alertFrames(tx, store.AlertFilter{Alarm: id}); err != nil {
+		if frames, err = s.letGo(tx, store.AlertFilter{Alarm: id}); err != nil {
 			return "", err
 		}
 		return a.Name, on("alarm", tx.DeleteAlarm(id))
@@ -305,14 +306,21 @@ func (s *Service) Alert(ctx context.Context, c Caller, id core.AlertID) (a core.
 
 // VerifyAlert keeps what somebody has found an alert to be; nil: nobody has looked.
 func (s *Service) VerifyAlert(ctx context.Context, c Caller, id core.AlertID, as *bool) error {
-	return s.update(ctx, c, "verify alert", func(tx store.Tx) (string, error) {
+	err := s.update(ctx, c, "verify alert", func(tx store.Tx) (string, error) {
 		a, err := tx.Alert(id)
 		if err == nil {
 			a.Verified = as
 			_, err = tx.SaveAlert(a)
 		}
+		if err == nil {
+			err = s.tellAlert(tx, events.AlertVerified, s.cfg.Now(), a, why{by: c.Name})
+		}
 		return fmt.Sprint(id), on("alert", err)
 	})
+	if err == nil {
+		s.cfg.Events.Wake()
+	}
+	return err
 }
 
 // AlertFrame gives the JPEG that was saved when the alert began.
@@ -331,8 +339,12 @@ func (s *Service) AlertFrame(ctx context.Context, c Caller, id core.AlertID) (io
 	return content, err
 }
 
-// alertFrames lists the pictures of alerts that are about to go.
-func alertFrames(tx store.Tx, f store.AlertFilter) ([]core.BlobID, error) {
+// letGo tells the end of alerts that are about to be deleted, where they are on, and lists their
+// pictures.
+func (s *Service) letGo(tx store.Tx, f store.AlertFilter) ([]core.BlobID, error) {
+	if err := s.tellDeleted(tx, f); err != nil {
+		return nil, err
+	}
 	list, _, err := tx.Alerts(f)
 	var out []core.BlobID
 	for _, a := range list {
