@@ -11,6 +11,11 @@ PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sa
             $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
 PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
 PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest
+# Tests that take longest begin first, so that nothing waits for them alone at the end.
+SLOW     := ./server/cmd/capstan ./pipeline/host ./pipeline/gstreamer ./docs
+# Capsules with networks: under the race detector their conformance takes three times as long, and all
+# that is concurrent in them is code of sdk, sdk/onnx and sdk/detect, which has tests of its own.
+NETWORKS := grep -l '"github.com/capstan-video/capstan/sdk/onnx"' capsules/*/main.go | xargs -n1 dirname
 STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
 
 .PHONY: help setup build run test bench score lint generate onnxruntime clean
@@ -40,16 +45,16 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 	$(BIN)/capstan run "$$source" --json $(OUT)/demo.jsonl --overlay $(OUT)/demo.mp4 $(FLAGS); \
 	echo "wrote $(OUT)/demo.jsonl and $(OUT)/demo.mp4"
 
-test: setup ## run every test, with the race detector; capsules on whole clips without it
+test: setup ## run every test, with the race detector; networks and whole clips without it
 	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
 	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
 	@.ci/setup postgresql || echo "capstan: the tests of PostgreSQL will be skipped"
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
 	  /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider sdk/python examples; \
 	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi
-	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v /capsules/)
-	go test -race -shuffle=on -timeout 15m -run Conformance ./capsules/...
-	go test -shuffle=on -timeout 15m -skip Conformance ./capsules/... ./sdk/track
+	go test -race -shuffle=on -timeout 15m -p 4 $(SLOW) $$(go list ./... | grep -v /capsules/)
+	go test -race -shuffle=on -timeout 15m -p 4 -run Conformance $$(go list ./capsules/... | grep -v -F "$$($(NETWORKS))")
+	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track
 
 onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
 	@sdk/onnx/fetch

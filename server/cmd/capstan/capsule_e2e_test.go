@@ -42,6 +42,14 @@ func nodesOf(t *testing.T, c called) (nodes []resultNode, frames int) {
 
 const brightBall = "test://?pattern=ball&size=320x240&frames=40"
 
+// packed packs with the built program: the race detector makes the packing of a program slow.
+func packed(t *testing.T, dir, path string) {
+	t.Helper()
+	if c := call(t, "capsule", "pack", dir, "-o", path, "--quiet"); c.status != 0 {
+		t.Fatalf("capstan capsule pack %s: status %d\n%s", dir, c.status, c.stderr)
+	}
+}
+
 // startedProject begins a project of a role and builds it.
 func startedProject(t *testing.T, dir, role string) string {
 	t.Helper()
@@ -65,7 +73,7 @@ func TestStartedProjectsRun(t *testing.T) {
 	dir, caps := t.TempDir(), t.TempDir()
 	t.Setenv("CAPSTAN_CACHE", t.TempDir())
 	for _, role := range starter.Roles {
-		must(t, "pack", startedProject(t, dir, role), "-o", filepath.Join(caps, role+".cap"), "--quiet")
+		packed(t, startedProject(t, dir, role), filepath.Join(caps, role+".cap"))
 	}
 	for name, folder := range map[string]string{"folders": dir, "packages": caps} {
 		c := call(t, "run", brightBall, "--capsules", folder, "--option", "detector_of_mine.threshold=0.5", "--json", "-", "--quiet")
@@ -93,7 +101,7 @@ func TestPackageRuns(t *testing.T) {
 	cache, caps := t.TempDir(), t.TempDir()
 	t.Setenv("CAPSTAN_CACHE", cache)
 	path := filepath.Join(caps, "motion.cap")
-	must(t, "pack", dir, "-o", path, "--quiet")
+	packed(t, dir, path)
 	args := []string{"run", brightBall, "--capsules", path, "--json", "-", "--quiet"}
 	first := call(t, args...)
 	nodes, frames := nodesOf(t, first)

@@ -105,39 +105,44 @@ func TestPackageCommands(t *testing.T) {
 	}
 }
 
+// TestEncryptedPackageCommands calls the built program: the race detector makes scrypt slow.
 func TestEncryptedPackageCommands(t *testing.T) {
+	capsule := func(args ...string) called { return call(t, append([]string{"capsule"}, args...)...) }
+	program(t)
 	t.Chdir(t.TempDir())
 	t.Setenv(pack.KeyFileEnv, "")
 	t.Setenv(pack.KeyEnv, "")
 	dir := smokeFolder(t)
-	if _, status, err := kit("pack", dir, "--encrypt", "--quiet"); status != exitUsage || !strings.Contains(err.Error(), "there is no passphrase") {
-		t.Errorf("no passphrase: status %d, %v", status, err)
+	if c := capsule("pack", dir, "--encrypt", "--quiet"); c.status != exitUsage || !strings.Contains(c.stderr, "there is no passphrase") {
+		t.Errorf("no passphrase: %+v", c)
 	}
 	if err := os.WriteFile("secret.txt", []byte("correct horse\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "pack", dir, "--encrypt", "--key-file", "secret.txt", "--quiet")
-	if out := must(t, "inspect", "detector_smoke.cap"); !strings.Contains(out, "an encrypted package (age, passphrase, scrypt work factor 18)") || strings.Contains(out, "smoke 2") {
-		t.Errorf("locked: %s", out)
+	if c := capsule("pack", dir, "--encrypt", "--key-file", "secret.txt", "--quiet"); c.status != 0 {
+		t.Fatalf("pack: %+v", c)
 	}
-	if _, status, err := kit("verify", "detector_smoke.cap"); status != exitFailed || core.KindOf(err) != core.Denied {
-		t.Errorf("verify: status %d, %v", status, err)
+	if c := capsule("inspect", "detector_smoke.cap"); !strings.Contains(c.stdout, "an encrypted package (age, passphrase, scrypt work factor 18)") || strings.Contains(c.stdout, "smoke 2") {
+		t.Errorf("locked: %+v", c)
+	}
+	if c := capsule("verify", "detector_smoke.cap"); c.status != exitFailed || !strings.Contains(c.stderr, "encrypted") {
+		t.Errorf("verify: %+v", c)
 	}
 	t.Setenv(pack.KeyEnv, "correct horse")
-	if out := must(t, "inspect", "detector_smoke.cap"); !strings.Contains(out, "encrypted  age, passphrase, scrypt work factor 18\n") || !strings.Contains(out, "detector_smoke 2 ") {
-		t.Errorf("unlocked: %s", out)
+	if c := capsule("inspect", "detector_smoke.cap"); !strings.Contains(c.stdout, "encrypted  age, passphrase, scrypt work factor 18\n") || !strings.Contains(c.stdout, "detector_smoke 2 ") {
+		t.Errorf("unlocked: %+v", c)
 	}
-	out, status, err := kit("list", "--capsules", ".", "--json")
+	c := capsule("list", "--capsules", ".", "--json")
 	var l struct {
 		Capsules []listed
 		Broken   []unreadable
 	}
-	if jerr := json.Unmarshal([]byte(out), &l); jerr != nil || err != nil || status != 0 || len(l.Capsules) != 1 || !l.Capsules[0].Encrypted || l.Capsules[0].Role != "detector" {
-		t.Errorf("list: %+v, %v, %v", l, err, jerr)
+	if err := json.Unmarshal([]byte(c.stdout), &l); err != nil || c.status != 0 || len(l.Capsules) != 1 || !l.Capsules[0].Encrypted || l.Capsules[0].Role != "detector" {
+		t.Errorf("list: %+v, %v", c, err)
 	}
 	t.Setenv(pack.KeyEnv, "incorrect horse")
-	if out, status, err := kit("list", "--capsules", "."); status != exitFailed || err == nil || !strings.Contains(out, "cannot be read: package: detector_smoke.cap: the key does not fit") {
-		t.Errorf("list: status %d, %v\n%s", status, err, out)
+	if c := capsule("list", "--capsules", "."); c.status != exitFailed || !strings.Contains(c.stdout, "cannot be read: package: detector_smoke.cap: the key does not fit") {
+		t.Errorf("list: %+v", c)
 	}
 }
 

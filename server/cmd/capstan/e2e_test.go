@@ -52,7 +52,7 @@ func install() (string, error) {
 	if err != nil || len(manifests) == 0 {
 		return dir, fmt.Errorf("no capsules found (%v)", err)
 	}
-	if err := build(filepath.Join(dir, "capstan"), "./server/cmd/capstan"); err != nil {
+	if err := build(dir, "./server/cmd/capstan", "./capsules/..."); err != nil {
 		return dir, err
 	}
 	for _, m := range manifests {
@@ -60,7 +60,8 @@ func install() (string, error) {
 		to := filepath.Join(dir, "capsules", name)
 		text, err := os.ReadFile(m)
 		if err == nil {
-			err = errors.Join(os.MkdirAll(to, 0o755), os.WriteFile(filepath.Join(to, "capsule.yaml"), text, 0o644), build(filepath.Join(to, name), "./capsules/"+name))
+			err = errors.Join(os.MkdirAll(to, 0o755), os.WriteFile(filepath.Join(to, "capsule.yaml"), text, 0o644),
+				os.Rename(filepath.Join(dir, name), filepath.Join(to, name)))
 		}
 		if err != nil {
 			return dir, err
@@ -69,15 +70,16 @@ func install() (string, error) {
 	return dir, nil
 }
 
-func build(to, pkg string) error {
+// build builds a program, or with a folder several ones, which then uses every core.
+func build(to string, packages ...string) error {
 	to, err := filepath.Abs(to)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-o", to, pkg)
+	cmd := exec.Command("go", append([]string{"build", "-o", to}, packages...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+		return fmt.Errorf("go build %v: %w\n%s", packages, err, out)
 	}
 	return nil
 }
