@@ -11,6 +11,8 @@ PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sa
             $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
 PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
 PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest
+# A program under the race detector sleeps for a second before it ends: each capsule of the tests would.
+export GORACE ?= atexit_sleep_ms=10
 # Tests that take longest begin first, so that nothing waits for them alone at the end.
 SLOW     := ./server/cmd/capstan ./pipeline/host ./pipeline/gstreamer ./docs
 # Capsules with networks: under the race detector their conformance takes three times as long, and all
