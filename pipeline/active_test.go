@@ -82,6 +82,10 @@ func TestActive(t *testing.T) {
 			t.Fatalf("result %d, %d boundaries on: frame %d, track %q, attributes %v", i, past, r.Frame.Seq, n.TrackID, n.Attributes)
 		}
 	}
+	work := s.Work()
+	if len(work) != 3 || work[2].Name != "tracker_iou" || work[2].Calls != frames || s.Source().State != pipeline.SourceEnded {
+		t.Errorf("worked: %+v; the source is %s", work, s.Source().State)
+	}
 	for _, c := range s.Stats().Capsules {
 		if c.Name == "tracker_iou" && (c.Calls != frames || c.Replaced != 0) {
 			t.Errorf("the tracker was called %d times and replaced %d times", c.Calls, c.Replaced)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,31 @@ type SessionStats struct {
 	// under way to be done.
 	SourceWait, WindowWait time.Duration
 }
+
+// CapsuleWork is how often a capsule was called in a session, and how long it worked.
+type CapsuleWork struct {
+	Name    string
+	Calls   uint64
+	Compute time.Duration // inside the capsule, all calls together
+}
+
+// Work gives what the capsules of the session did so far, by name. It costs far less than Stats.
+func (s *Session) Work() []CapsuleWork {
+	s.mu.Lock()
+	seen := maps.Clone(s.seen)
+	s.mu.Unlock()
+	out := make([]CapsuleWork, 0, len(seen))
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		t := seen[name].tally
+		t.mu.Lock()
+		out = append(out, CapsuleWork{Name: name, Calls: t.calls, Compute: t.times.Compute.Sum()})
+		t.mu.Unlock()
+	}
+	return out
+}
+
+// Source gives how the session's source is.
+func (s *Session) Source() SourceStatus { return s.source.Status() }
 
 // capsuleTally gathers a CapsuleReport; its methods may be called from several goroutines.
 type capsuleTally struct {

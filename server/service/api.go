@@ -44,6 +44,10 @@ type StreamState struct {
 	Frames    uint64
 	FPS       float64 // of the last seconds
 	Dropped   uint64
+
+	CPU     float64 // CPUs that it takes; 0: not measured yet
+	Shed    float64 // frames a second that are left out, because results take longer than frames are apart
+	ShedWhy string
 }
 
 // CapsuleInfo is a capsule as it is listed.

@@ -49,6 +49,10 @@ type runner struct {
 	// What was told of its state, and when telling was tried in vain; of run's goroutine.
 	told      string
 	toldTried time.Time
+	shed      uint64 // frames left out
+	effort    effort
+
+	keyframes bool // as it was opened last; mu guards it
 }
 
 // runner gives the runner of a stream, nil when it is not analysed.
@@ -72,7 +76,7 @@ func (s *Service) resume(ctx context.Context) error {
 		if !cfg.Analyze {
 			continue
 		}
-		if err := s.start(ctx, cfg.Number); err != nil {
+		if err := s.start(ctx, cfg); err != nil {
 			return err
 		}
 	}
@@ -80,7 +84,8 @@ func (s *Service) resume(ctx context.Context) error {
 }
 
 // start begins the analysis of a stream, whose media is opened later. The change lock is held.
-func (s *Service) start(ctx context.Context, n core.StreamNumber) error {
+func (s *Service) start(ctx context.Context, cfg core.StreamConfig) error {
+	n := cfg.Number
 	if s.runner(n) != nil {
 		return nil
 	}
@@ -88,7 +93,7 @@ func (s *Service) start(ctx context.Context, n core.StreamNumber) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{svc: s, number: n, watch: w, done: make(chan struct{}), again: make(chan struct{}, 1),
+	r := &runner{svc: s, number: n, watch: w, done: make(chan struct{}), again: make(chan struct{}, 1), keyframes: cfg.KeyframesOnly,
 		st: StreamState{Number: n, State: string(pipeline.SourceConnecting), Since: s.cfg.Now()}}
 	r.life, r.halt = context.WithCancel(s.life)
 	s.mu.Lock()
@@ -141,12 +146,13 @@ func (r *runner) replay() {
 func (r *runner) state() StreamState {
 	r.mu.Lock()
 	st, session := r.st, r.session
+	st.CPU, st.Shed, st.ShedWhy = r.effort.cost, r.effort.shed, r.effort.why
 	if n := len(r.times); n > 1 && r.svc.cfg.Now().Sub(r.times[n-1]) < 3*time.Second {
 		st.FPS = float64(n-1) / max(1e-3, r.times[n-1].Sub(r.times[0]).Seconds())
 	}
 	r.mu.Unlock()
 	if session != nil {
-		src := session.Stats().Source
+		src := session.Source()
 		st.State, st.Since, st.Err = string(src.State), src.Since, src.LastError
 	}
 	return st
@@ -290,6 +296,9 @@ func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.D
 	if err != nil {
 		return nil, 0, err
 	}
+	r.mu.Lock()
+	r.keyframes = cfg.KeyframesOnly
+	r.mu.Unlock()
 	src, err := r.svc.source(cfg)
 	if err != nil {
 		return nil, 0, err
@@ -331,6 +340,7 @@ func (r *runner) take(result *pipeline.Result) {
 	for _, n := range result.Drops {
 		r.st.Dropped += n
 	}
+	r.shed += result.Drops[pipeline.DropLate] + result.Drops[pipeline.DropNoSlot]
 	r.st.Attempts = 0
 	if r.times = append(r.times, r.svc.cfg.Now()); len(r.times) > speedOver {
 		r.times = r.times[len(r.times)-speedOver:]

@@ -29,8 +29,10 @@ type Config struct {
 	Log      hclog.Logger // nil: none
 	// Events keeps what is told outside; nil: nothing is. The caller closes it after the service.
 	Events  *events.Outbox
-	Uploads Uploads          // how capsules come over HTTP; the zero value: they do not
-	Now     func() time.Time // nil: time.Now
+	Uploads Uploads // how capsules come over HTTP; the zero value: they do not
+	// Admission says what happens when more streams are to be analysed than the machine carries.
+	Admission Admission
+	Now       func() time.Time // nil: time.Now
 
 	NoAuth   bool   // everybody is an administrator
 	Password string // of the administrator that the first start makes; empty: one is generated
@@ -62,7 +64,9 @@ func (c Config) complete() (Config, error) {
 			*value = or
 		}
 	}
-	return c, nil
+	var err error
+	c.Admission, err = c.Admission.complete()
+	return c, err
 }
 
 // Service is the API on a store and an engine. Its methods may be called from several goroutines.
@@ -120,6 +124,7 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	if c.Events.Detections() {
 		s.work.Go(s.writeNotices)
 	}
+	s.meters(&s.work)
 	return s, password, nil
 }
 

@@ -172,7 +172,7 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 	})
 	if err != nil {
 		if cfg.Analyze { // it is still there
-			err = errors.Join(err, s.start(context.WithoutCancel(ctx), n))
+			err = errors.Join(err, s.start(context.WithoutCancel(ctx), cfg))
 		}
 		return err
 	}
@@ -193,7 +193,8 @@ func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber) 
 	return cfg.Connection.URL, nil
 }
 
-// Analyze switches the analysis of a stream on or off, for later starts too.
+// Analyze switches the analysis of a stream on or off, for later starts too. One that the machine
+// does not carry is refused, as Admission says; those that were analysed are so after a restart.
 func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, yes bool) error {
 	if err := may(c, core.Editor); err != nil {
 		return err
@@ -204,10 +205,15 @@ func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, ye
 	if yes {
 		action = "start analysis"
 	}
-	err := s.update(ctx, c, action, func(tx store.Tx) (string, error) {
-		cfg, err := tx.Stream(n)
-		if err != nil {
+	var cfg core.StreamConfig
+	err := s.update(ctx, c, action, func(tx store.Tx) (_ string, err error) {
+		if cfg, err = tx.Stream(n); err != nil {
 			return "", on("stream", err)
+		}
+		if yes {
+			if err := s.admit(cfg); err != nil {
+				return "", err
+			}
 		}
 		cfg.Analyze = yes
 		_, err = tx.SaveStream(cfg)
@@ -217,7 +223,7 @@ func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, ye
 		return err
 	}
 	if yes {
-		return s.start(ctx, n)
+		return s.start(ctx, cfg)
 	}
 	s.stop(n, true)
 	s.hub.publish(n, nil, false)
