@@ -21,3 +21,10 @@ func tellRoute(c *gin.Context) {
 		*route = c.FullPath()
 	}
 }
+
+// SetRoute names the route of a request that no gin engine has handled.
+func SetRoute(r *http.Request, name string) {
+	if route, ok := r.Context().Value(routeKey{}).(*string); ok {
+		*route = name
+	}
+}

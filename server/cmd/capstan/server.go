@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -28,7 +29,9 @@ import (
 	"github.com/capstan-video/capstan/server/dialects/brainframe"
 	"github.com/capstan-video/capstan/server/front"
 	"github.com/capstan-video/capstan/server/lifecycle"
+	"github.com/capstan-video/capstan/server/observe"
 	"github.com/capstan-video/capstan/server/service"
+	"github.com/capstan-video/capstan/server/store"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
 )
 
@@ -51,8 +54,11 @@ type server struct {
 	engine    *pipeline.Engine
 	pictures  *push.Media
 	front     *front.Front
+	metrics   *observe.Metrics
+	site      *observe.Site
 	svc       *service.Service
-	password  string // that was generated at this start; empty: none was
+	known     atomic.Pointer[service.Service] // svc, for metrics
+	password  string                          // that was generated at this start; empty: none was
 }
 
 func newServer(c *config.Loaded, log hclog.Logger, w io.Writer) *server {
@@ -63,10 +69,25 @@ func newServer(c *config.Loaded, log hclog.Logger, w io.Writer) *server {
 		}
 	}
 	s := &server{cfg: c, log: log, out: w, notify: lifecycle.NewNotifier(os.Getenv)}
+	s.metrics = observe.NewMetrics(buildVersion(), c.Data, s.observed, log.Named("metrics"))
+	s.site = observe.NewSite(s.metrics, c.Metrics, c.Pprof)
 	s.front = front.New(front.Options{
 		Log: log.Named("http"), Header: int(c.Limits.Header), HeaderTime: c.Limits.HeaderTime, Rate: c.Limits.Rate, Burst: c.Limits.Burst, Proxies: proxies,
+		Seen: s.metrics.Request,
 	}, brainframe.Refuse)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof"} {
+		s.front.Door(path, brainframe.Refuse)
+		s.front.Open(path, s.site)
+	}
 	return s
+}
+
+// observed gives what metrics are read from, nil while the server starts.
+func (s *server) observed() observe.Source {
+	if svc := s.known.Load(); svc != nil {
+		return svc
+	}
+	return nil
 }
 
 // closing makes a part's stop of a Close.
@@ -219,6 +240,7 @@ func asItIs(h http.Handler) http.Handler { return h }
 
 // startCapsules launches the capsules side by side. The engine ends with them.
 func (s *server) startCapsules(ctx context.Context) (func(context.Context) error, error) {
+	s.site.Starting("capsules are launched")
 	list, err := chooseServed(ctx, s.cfg.Capsules, s.log)
 	if err != nil {
 		return nil, err
@@ -270,18 +292,20 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 		return nil, err
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
-		Store: s.db, Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up,
+		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up,
 		NoAuth: s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.known.Store(s.svc)
 	return closing(s.svc.Close), nil
 }
 
 // startDialects lets people in, and says so.
 func (s *server) startDialects(context.Context) (func(context.Context) error, error) {
 	s.front.Open("", brainframe.New(s.svc, s.log.Named("http"), brainframe.Options{MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)}))
+	s.site.Open(observe.Health{Database: s.asks, Broken: s.svc.Broken, Ready: s.svc.Ready}.Check, s.svc)
 	if s.password != "" {
 		fmt.Fprintf(s.out, "user admin, password %s (it is not shown again)\n", s.password)
 	}
@@ -293,6 +317,11 @@ func (s *server) startDialects(context.Context) (func(context.Context) error, er
 	}
 	s.notify.Watch(func(context.Context) bool { return s.svc.Ready() })
 	return func(context.Context) error { s.notify.Close(); return nil }, nil
+}
+
+// asks asks the database something.
+func (s *server) asks(ctx context.Context) error {
+	return s.db.View(ctx, func(tx store.Tx) error { _, err := tx.Value("health"); return err })
 }
 
 // urls gives where the server answers.
