@@ -54,6 +54,7 @@ type Verdict struct {
 	Estimate float64 // CPUs that one more takes
 	Measured bool    // the estimate is of streams that run
 	Shed     float64 // frames a second that are left out already
+	Pending  int     // streams whose cost is estimated
 	Full     bool    // it is the number of streams that is at its limit
 }
 
@@ -66,6 +67,7 @@ func Decide(m Machine, l Load, keyframes bool) Verdict {
 		cost := s.Cost
 		if !s.Measured {
 			cost, _ = l.estimate(s.Keyframes)
+			v.Pending++
 		}
 		v.Used += cost
 		v.Shed += s.Shed

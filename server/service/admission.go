@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/server/admission"
+	"github.com/capstan-video/capstan/server/store"
 )
 
 // Admission says what happens when more streams are to be analysed than the machine carries. The
@@ -293,6 +295,36 @@ func (s *Service) load() admission.Load {
 func (s *Service) Room(keyframesOnly bool) admission.Verdict {
 	a := s.cfg.Admission
 	return admission.Decide(admission.Machine{CPUs: a.CPUs(), Share: a.Share, Most: a.Most}, s.load(), keyframesOnly)
+}
+
+// awaitRoom waits, where the machine seems not to carry a stream because those that began just now
+// are not measured yet, until they are. It is over after a while: some may be cameras that are
+// dead.
+func (s *Service) awaitRoom(ctx context.Context, n core.StreamNumber) error {
+	if s.cfg.Admission.Mode != AdmitRefuse || s.runner(n) != nil {
+		return nil
+	}
+	var cfg core.StreamConfig
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) { cfg, err = tx.Stream(n); return on("stream", err) })
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, meterSpan+2*s.cfg.Admission.Every)
+	defer cancel()
+	tick := time.NewTicker(s.cfg.Admission.Every / 4)
+	defer tick.Stop()
+	for {
+		if v := s.Room(cfg.KeyframesOnly); v.OK || v.Full || v.Pending == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		case <-s.life.Done():
+			return nil
+		}
+	}
 }
 
 // admit refuses a stream that the machine does not carry beside those that are analysed, as

@@ -120,6 +120,19 @@ func TestMoreThanTheMachineCarriesIsRefused(t *testing.T) {
 	kindOn(t, w.Analyze(t.Context(), editor, streams[4], true), core.Exhausted, "stream")
 }
 
+// TestStreamsThatBeginAtOnceAreMeasuredFirst has more than would be carried if each took what is
+// assumed.
+func TestStreamsThatBeginAtOnceAreMeasuredFirst(t *testing.T) {
+	t.Parallel()
+	const n = 12 // of 0.1 CPUs; 7 of those that are assumed
+	b := &burning{each: 0.1}
+	b.set(n)
+	w := newWorld(t, slowOnes(n), b.admission(""), walker())
+	for i := range n {
+		w.analyze(w.camera(fmt.Sprintf("rtsp://%d", i)).Number, true)
+	}
+}
+
 func TestAdmissionModes(t *testing.T) {
 	t.Parallel()
 	for mode, ok := range map[string]bool{service.AdmitRefuse: false, service.AdmitWarn: true, service.AdmitAll: true} {

@@ -199,6 +199,11 @@ func (s *Service) Analyze(ctx context.Context, c Caller, n core.StreamNumber, ye
 	if err := may(c, core.Editor); err != nil {
 		return err
 	}
+	if yes {
+		if err := s.awaitRoom(ctx, n); err != nil {
+			return err
+		}
+	}
 	s.change.Lock()
 	defer s.change.Unlock()
 	action := "stop analysis"
