@@ -34,7 +34,7 @@ alone Capstan chains detectors, classifiers, trackers and encoders.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(runCommand(), serveCommand(), configCommand(), benchCommand(), planCommand(), modelsCommand(), capsuleCommand(), recordCommand(), replayCommand(), doctorCommand(), versionCommand(), sceneCommand())
+	root.AddCommand(runCommand(), serveCommand(), configCommand(), backupCommand(), restoreCommand(), benchCommand(), planCommand(), modelsCommand(), capsuleCommand(), recordCommand(), replayCommand(), doctorCommand(), versionCommand(), sceneCommand())
 	return root
 }
 
