@@ -23,6 +23,8 @@ type Caller struct {
 // list; those that do not exist are not in it. It is shared: nobody changes it.
 type Snapshot struct {
 	Streams map[core.StreamNumber][]ZoneStatus
+
+	ended []core.Alert // that it tells the end of
 }
 
 // ZoneStatus is a zone's status as it is told outside.
@@ -30,7 +32,7 @@ type ZoneStatus struct {
 	zones.Status
 	At     time.Time    // wall clock, the same for all zones of a stream
 	Alarms []core.Alarm // of the zone
-	Alerts []core.Alert // that are on, and those that ended with this status
+	Alerts []core.Alert // that are on, and those that ended since the subscriber's last snapshot
 }
 
 // StreamState is how a stream does.
@@ -107,10 +109,11 @@ type API interface {
 	// AlertFrame gives a JPEG; the caller closes it. NotFound on "frame" when there is none.
 	AlertFrame(ctx context.Context, c Caller, id core.AlertID) (io.ReadCloser, error)
 
-	// Statuses gives the present snapshot.
+	// Statuses gives the present snapshot. Alerts that ended are in it for a second.
 	Statuses(ctx context.Context, c Caller) (*Snapshot, error)
 	// Subscribe gives every later snapshot to the channel, the newest only when the reader is
-	// slow, until ctx ends or the server closes; the channel is then closed.
+	// slow, until ctx ends or the server closes; the channel is then closed. Every end of an alert
+	// is in one of the snapshots that the reader gets, and in one alone.
 	Subscribe(ctx context.Context, c Caller) (<-chan *Snapshot, error)
 
 	Capsules(ctx context.Context, c Caller) ([]CapsuleInfo, error)

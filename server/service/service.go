@@ -110,7 +110,7 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	s := &Service{cfg: c, log: c.Log.Named("service"), hub: newHub(), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
+	s := &Service{cfg: c, log: c.Log.Named("service"), hub: newHub(c.Now), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gallery.init()
 	password, err := s.firstUser(ctx)
