@@ -32,6 +32,10 @@ type watcher struct {
 	on     map[core.AlarmID]*alarming
 	last   []zones.Status // of the last result; nil: published already as silent, or none
 	kept   time.Time      // when totals were last saved
+
+	unsaved []core.Alert // that ended, and stand in the store as if they had not
+	tried   time.Time    // when saving them was last tried
+
 	tracks tracks
 }
 
@@ -40,7 +44,7 @@ type alarming struct {
 	watch *alarms.Watch
 	alert *core.Alert // without an ID: it could not be saved yet
 	tried time.Time   // when saving was last tried
-	ended *core.Alert // to be told with the next status; without an End in the store when unsaved
+	ended *core.Alert // to be told with the next status
 }
 
 // newWatcher goes on from what the store has: totals, and alerts that are on.
@@ -139,6 +143,7 @@ func (w *watcher) see(result *pipeline.Result) {
 			}
 		}
 	}
+	w.mend(now, false)
 	w.publish(now)
 	if now.Sub(w.kept) >= w.svc.cfg.Keep {
 		w.keepLocked(now)
@@ -201,6 +206,26 @@ func (w *watcher) finish(a *alarming, now time.Time) {
 		return
 	}
 	alert.End = now.UTC()
+	if !w.saveEnd(&alert) {
+		w.unsaved, w.tried = append(w.unsaved, alert), now
+	}
+	a.ended = &alert
+}
+
+// mend tries again to save the ends of alerts, once a second, or now when it is the last chance.
+func (w *watcher) mend(now time.Time, last bool) {
+	if len(w.unsaved) == 0 || !last && now.Sub(w.tried) < time.Second {
+		return
+	}
+	w.tried = now
+	for len(w.unsaved) > 0 && w.saveEnd(&w.unsaved[0]) {
+		w.unsaved = w.unsaved[1:]
+	}
+}
+
+// saveEnd ends an alert in the store, and says whether that is done. One that was deleted meanwhile
+// needs no end.
+func (w *watcher) saveEnd(alert *core.Alert) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -219,9 +244,10 @@ func (w *watcher) finish(a *alarming, now time.Time) {
 		w.svc.cfg.Events.Wake()
 	}
 	if err != nil && core.KindOf(err) != core.NotFound {
-		w.svc.log.Error("the end of an alert could not be saved", "stream", w.stream, "alert", alert.ID, "err", err)
+		w.svc.log.Error("the end of an alert could not be saved; it will be tried again", "stream", w.stream, "alert", alert.ID, "err", err)
+		return false
 	}
-	a.ended = &alert
+	return true
 }
 
 // publish tells the statuses of the last result.
@@ -262,6 +288,7 @@ func (w *watcher) silence() {
 			changed = true
 		}
 	}
+	w.mend(now, true)
 	if !changed {
 		return
 	}
@@ -274,11 +301,13 @@ func (w *watcher) silence() {
 	w.last = nil
 }
 
-// keep saves the totals.
+// keep saves the totals, and what could not be saved before.
 func (w *watcher) keep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.keepLocked(w.svc.cfg.Now())
+	now := w.svc.cfg.Now()
+	w.mend(now, true)
+	w.keepLocked(now)
 }
 
 func (w *watcher) keepLocked(now time.Time) {
