@@ -63,6 +63,7 @@ type Document map[string]any
 type builder struct {
 	reflector jsonschema.Reflector
 	defs      map[string]any
+	failures  map[string]any
 	names     map[string]reflect.Type
 	err       error
 }
@@ -70,7 +71,7 @@ type builder struct {
 // Build describes the operations. It fails on types that have no schema, and on two types of one
 // name.
 func Build(info Info, ops []Operation) (Document, error) {
-	b := &builder{defs: map[string]any{}, names: map[string]reflect.Type{}}
+	b := &builder{defs: map[string]any{}, failures: map[string]any{}, names: map[string]reflect.Type{}}
 	paths := map[string]any{}
 	for _, op := range ops {
 		item, _ := paths[info.Base+op.Path].(map[string]any)
@@ -91,7 +92,7 @@ func Build(info Info, ops []Operation) (Document, error) {
 		},
 		"servers": []any{map[string]any{"url": "/"}},
 		"paths":   paths, "tags": info.Tags,
-		"components": map[string]any{"schemas": b.defs, "securitySchemes": info.Security},
+		"components": map[string]any{"schemas": b.defs, "responses": b.failures, "securitySchemes": info.Security},
 		"security":   securityOf(info),
 	}
 	return doc, nil
@@ -192,12 +193,21 @@ func (b *builder) responses(info Info, op Operation) map[string]any {
 	if info.Failure == nil {
 		return out
 	}
-	failed := map[string]any{info.FailureType: map[string]any{"schema": b.schema(info.Failure)}}
 	for _, e := range op.Errors {
-		out[strconv.Itoa(e)] = map[string]any{"description": text(e), "content": failed}
+		out[strconv.Itoa(e)] = b.failure(info, strconv.Itoa(e), text(e))
 	}
-	out["default"] = map[string]any{"description": "Something else went wrong", "content": failed}
+	out["default"] = b.failure(info, "Default", "Something else went wrong")
 	return out
+}
+
+// failure gives a reference to the answer of a failure.
+func (b *builder) failure(info Info, name, text string) map[string]any {
+	name = "Failure" + name
+	if b.failures[name] == nil {
+		body := map[string]any{"schema": b.schema(info.Failure)}
+		b.failures[name] = map[string]any{"description": text, "content": map[string]any{info.FailureType: body}}
+	}
+	return map[string]any{"$ref": "#/components/responses/" + name}
 }
 
 func text(status int) string {
@@ -260,10 +270,20 @@ func plain(p jsonschema.InterceptNullabilityParams) {
 	}
 }
 
+// whole says what reflection leaves out: how long an array is.
+func whole(rc *jsonschema.ReflectContext) {
+	jsonschema.InterceptSchema(func(p jsonschema.InterceptSchemaParams) (bool, error) {
+		if t := p.Value.Type(); p.Processed && t.Kind() == reflect.Array {
+			p.Schema.WithMinItems(int64(t.Len())).WithMaxItems(int64(t.Len()))
+		}
+		return false, nil
+	})(rc)
+}
+
 // schema gives a reference to the schema of a type, or the schema where it has no name.
 func (b *builder) schema(t reflect.Type) map[string]any {
 	s, err := b.reflector.Reflect(reflect.New(t).Elem().Interface(),
-		jsonschema.DefinitionsPrefix(schemas), jsonschema.RootRef, jsonschema.InterceptNullability(plain),
+		jsonschema.DefinitionsPrefix(schemas), jsonschema.RootRef, jsonschema.InterceptNullability(plain), whole,
 		jsonschema.InterceptDefName(b.name), jsonschema.CollectDefinitions(b.collect))
 	if err != nil {
 		b.err = err
@@ -307,7 +327,33 @@ func (b *builder) collect(name string, s jsonschema.Schema) {
 			}
 		}
 	}
-	b.defs[name] = b.simple(&s)
+	m := b.simple(&s)
+	if of, ok := m["properties"].(map[string]any); ok && t != nil && t.Kind() == reflect.Struct {
+		nullable(t, of, s.AdditionalProperties != nil)
+	}
+	b.defs[name] = m
+}
+
+// nullable says of members that are pointers to structs that they may be null, which reflection
+// does not where there is a reference. In answers those that may be left out are never null.
+func nullable(t reflect.Type, properties map[string]any, input bool) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" {
+			nullable(f.Type, properties, input)
+			continue
+		}
+		p, ok := properties[name].(map[string]any)
+		if !ok || f.Type.Kind() != reflect.Pointer || p["$ref"] == nil || strings.Contains(opts, "omit") && !input {
+			continue
+		}
+		both := map[string]any{"anyOf": []any{map[string]any{"$ref": p["$ref"]}, map[string]any{"type": "null"}}}
+		if d, ok := p["description"]; ok {
+			both["description"] = d
+		}
+		properties[name] = both
+	}
 }
 
 // always lists the members that encoding/json always writes.

@@ -13,6 +13,8 @@ import (
 const (
 	maxWatches = 1000            // readers of results at one time
 	shotWait   = 5 * time.Second // for a stream's next picture
+	// maxMissedEnds bounds the ends of alerts that are kept for a reader that does not read.
+	maxMissedEnds = 256
 )
 
 // Found is what capsules have found on one frame of a stream. It is shared: nobody changes it.
@@ -44,20 +46,25 @@ type Watch struct {
 	// The lock of live is held for these.
 	pending map[core.StreamNumber]*Update
 	order   []core.StreamNumber // of pending
-	skipped uint64
+	missed  Missed
 }
 
-// Next waits for updates, at most one of each stream, and gives how many were replaced since the
-// last call because nobody took them. It fails when ctx ends, and as Closed when the watch or the
-// service does.
-func (w *Watch) Next(ctx context.Context) ([]*Update, uint64, error) {
+// Missed is what a reader was too slow for.
+type Missed struct {
+	Skipped uint64       // updates that were replaced because nobody took them
+	Ended   []core.Alert // ends of alerts that only those have told, the newest of them
+}
+
+// Next waits for updates, at most one of each stream, and gives what was missed since the last
+// call. It fails when ctx ends, and as Closed when the watch or the service does.
+func (w *Watch) Next(ctx context.Context) ([]*Update, Missed, error) {
 	select {
 	case _, ok := <-w.ready:
 		if !ok {
-			return nil, 0, core.Faultf(core.Closed, "results", "", "the server is stopping")
+			return nil, Missed{}, core.Faultf(core.Closed, "results", "", "the server is stopping")
 		}
 	case <-ctx.Done():
-		return nil, 0, core.Faultf(core.Cancelled, "results", "", "%w", context.Cause(ctx))
+		return nil, Missed{}, core.Faultf(core.Cancelled, "results", "", "%w", context.Cause(ctx))
 	}
 	w.live.mu.Lock()
 	defer w.live.mu.Unlock()
@@ -66,9 +73,9 @@ func (w *Watch) Next(ctx context.Context) ([]*Update, uint64, error) {
 		list = append(list, w.pending[n])
 	}
 	clear(w.pending)
-	skipped := w.skipped
-	w.order, w.skipped = w.order[:0], 0
-	return list, skipped, nil
+	missed := w.missed
+	w.order, w.missed = w.order[:0], Missed{}
+	return list, missed, nil
 }
 
 // Close ends the watch. It is safe to call twice.
@@ -122,7 +129,9 @@ func (l *live) tell(n core.StreamNumber, list []ZoneStatus, gone bool) {
 	if l.last == nil {
 		l.last = map[core.StreamNumber]*Update{}
 	}
-	if l.last[n] = u; gone {
+	calm := *u // who comes later is not told of what has ended
+	calm.Statuses = withoutEnded(list)
+	if l.last[n] = &calm; gone {
 		delete(l.last, n)
 	}
 	for w := range l.watches {
@@ -134,8 +143,10 @@ func (l *live) tell(n core.StreamNumber, list []ZoneStatus, gone bool) {
 
 // put leaves an update for the reader. The lock is held.
 func (w *Watch) put(u *Update) {
-	if _, there := w.pending[u.Stream]; there {
-		w.skipped++
+	if old := w.pending[u.Stream]; old != nil {
+		w.missed.Skipped++
+		w.missed.Ended = append(w.missed.Ended, old.ends()...)
+		w.missed.Ended = w.missed.Ended[max(0, len(w.missed.Ended)-maxMissedEnds):]
 	} else {
 		w.order = append(w.order, u.Stream)
 	}
@@ -144,6 +155,19 @@ func (w *Watch) put(u *Update) {
 	case w.ready <- struct{}{}:
 	default:
 	}
+}
+
+// ends gives the alerts that have ended with the update.
+func (u *Update) ends() []core.Alert {
+	var list []core.Alert
+	for i := range u.Statuses {
+		for _, a := range u.Statuses[i].Alerts {
+			if !a.End.IsZero() {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
 }
 
 // join begins with what is known now, but for what came not after the update since.

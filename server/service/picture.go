@@ -24,7 +24,7 @@ const (
 	pictureTimeout = time.Minute // for all capsules together
 )
 
-// pictureOf makes a JPEG of a result's picture, in colour.
+// pictureOf makes a JPEG of a result's picture, in colour, with what was found on it (see DrawBoxes).
 func pictureOf(r *pipeline.Result) ([]byte, error) {
 	v, err := r.View([]core.PixelFormat{core.RGB}, core.PictureSize{})
 	if err != nil {
@@ -44,7 +44,7 @@ func pictureOf(r *pipeline.Result) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = jpeg.Encode(&out, img, &jpeg.Options{Quality: jpegQuality})
-	return out.Bytes(), err
+	return withBoxes(out.Bytes(), r.Nodes), err
 }
 
 func fromRGB(l core.Layout, mem []byte) image.Image {
