@@ -121,7 +121,7 @@ func (v Verdict) String() string {
 		fmt.Fprintf(&b, ", and leave out %.0f frames a second", v.Shed)
 	}
 	if v.Full {
-		fmt.Fprintf(&b, "; at most %d streams may be analysed at once", v.Machine.Most)
+		fmt.Fprintf(&b, "; the most that may be analysed at once is %d", v.Machine.Most)
 		return b.String()
 	}
 	basis := "one like these takes"

@@ -38,7 +38,7 @@ func TestDecide(t *testing.T) {
 		"too many that are not measured":  {two, streams(7, Stream{}), false, false, 1.75, Assumed, ""},
 		"measured and others of the kind": {two, append(streams(1, Stream{Measured: true, Cost: 0.5}), streams(2, Stream{})...), false, false, 1.5, 0.5, ""},
 		"one that takes it all":           {two, streams(1, Stream{Measured: true, Cost: 1.9, Shed: 7.4}), false, false, 1.9, 1.9, "1 stream uses 1.90 of 2 CPUs, of which streams may take 1.80, and leave out 7 frames a second; one like these takes 1.90"},
-		"as many as are allowed":          {Machine{CPUs: 64, Most: 4}, streams(4, full), false, false, 0.6, 0.15, "4 streams use 0.60 of 64 CPUs; at most 4 streams"},
+		"as many as are allowed":          {Machine{CPUs: 64, Most: 4}, streams(4, full), false, false, 0.6, 0.15, "4 streams use 0.60 of 64 CPUs; the most that may be analysed at once is 4"},
 		"fewer than are allowed":          {Machine{CPUs: 64, Most: 4}, streams(3, full), false, true, 0.45, 0.15, ""},
 		"half a processor":                {Machine{CPUs: 0.5}, streams(3, full), false, false, 0.45, 0.15, "of 0.5 CPUs"},
 	} {

@@ -33,7 +33,7 @@ func walker() *pipelinetest.Capsule {
 }
 
 // realServer is the dialect over the real service on SQLite, with scripted media.
-func realServer(t *testing.T) *httptest.Server {
+func realServer(t *testing.T, changes ...func(*service.Config)) *httptest.Server {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(dir, "capstan.db"))
@@ -48,7 +48,11 @@ func realServer(t *testing.T) *httptest.Server {
 	if err := engine.Add(walker()); err != nil {
 		t.Fatal(err)
 	}
-	svc, _, err := service.New(t.Context(), service.Config{Store: store, Blobs: blobs, Engine: engine, Cost: bcrypt.MinCost, Password: "secret"})
+	cfg := service.Config{Store: store, Blobs: blobs, Engine: engine, Cost: bcrypt.MinCost, Password: "secret"}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	svc, _, err := service.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
