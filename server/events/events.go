@@ -149,7 +149,7 @@ func seal(server string, e Event) (store.Event, error) {
 		Time: e.At.UTC(), ContentType: "application/json", Data: e.Data,
 	})
 	if err != nil {
-		return store.Event{}, core.Faultf(core.Internal, "event", e.Kind, "it cannot be written as JSON: %w", err)
+		return store.Event{}, core.Faultf(core.Invalid, "event", e.Kind, "it cannot be written as JSON: %w", err)
 	}
 	return store.Event{Key: key.String(), Stream: e.Stream, Kind: e.Kind, At: e.At, Payload: body}, nil
 }

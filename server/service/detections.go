@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -81,9 +82,35 @@ func (s *Service) flushNotices() (more bool) {
 	if len(list) == 0 {
 		return false
 	}
+	err := s.writeDetections(list)
+	if core.KindOf(err) == core.Invalid { // one of them cannot be kept: the others can
+		for i := range list {
+			if err = s.writeDetections(list[i : i+1]); core.KindOf(err) == core.Invalid {
+				s.log.Error("a detection could not be told", "stream", list[i].Stream, "err", err)
+				err = nil
+			}
+			if err != nil {
+				s.notices.done(i)
+				return false
+			}
+		}
+	}
+	if err != nil {
+		s.log.Error("detections could not be kept to be told; they will be tried again", "detections", len(list), "err", err)
+		return false
+	}
+	if dropped := s.notices.done(len(list)); dropped > 0 {
+		s.log.Warn("more was detected than can be told", "dropped", dropped)
+	}
+	s.cfg.Events.Wake()
+	return len(list) == noticesAtOnce
+}
+
+// writeDetections keeps detections in one transaction, with the names that their streams have.
+func (s *Service) writeDetections(list []events.Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		streams, err := tx.Streams(0)
 		if err != nil {
 			return err
@@ -99,15 +126,6 @@ func (s *Service) flushNotices() (more bool) {
 		}
 		return s.cfg.Events.Write(tx, list...)
 	})
-	if err != nil {
-		s.log.Error("detections could not be kept to be told; they will be tried again", "detections", len(list), "err", err)
-		return false
-	}
-	if dropped := s.notices.done(len(list)); dropped > 0 {
-		s.log.Warn("more was detected than can be told", "dropped", dropped)
-	}
-	s.cfg.Events.Wake()
-	return len(list) == noticesAtOnce
 }
 
 // tracked is a track that is told of.
@@ -258,6 +276,11 @@ func (w *watcher) endTracks() {
 // tell puts a track among what is written next.
 func (w *watcher) tell(kind string, at time.Time, t *tracked) {
 	b := t.node.Coords.Box()
+	for _, side := range []*float64{&b.X1, &b.Y1, &b.X2, &b.Y2} {
+		if math.IsNaN(*side) || math.IsInf(*side, 0) { // JSON has no such numbers
+			*side = 0
+		}
+	}
 	d := events.DetectionData{
 		Stream: events.Named{ID: int64(w.stream)}, Class: t.class, Track: string(t.node.TrackID), Began: t.first.UTC(),
 		Box: [4]float64{b.X1, b.Y1, b.X2, b.Y2}, Attributes: maps.Clone(t.node.Attributes), Zones: slices.Clone(t.zones),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/store"
 )
@@ -412,4 +413,12 @@ func (r *runner) tell(kind string, cause error) {
 	}
 	r.told, r.toldTried = kind, time.Time{}
 	r.svc.cfg.Events.Wake()
+}
+
+// silent is why a session gives nothing.
+func silent(session *pipeline.Session, patience time.Duration) error {
+	if last := session.Source().LastError; last != "" {
+		return core.Faultf(core.SourceStalled, "", "", "nothing came for %s: %s", patience, last)
+	}
+	return core.Faultf(core.SourceStalled, "", "", "nothing came for %s", patience)
 }

@@ -259,6 +259,7 @@ func (r *runner) play() (frames int, err error) {
 			return frames, err
 		case result == nil:
 			r.watch.silence()
+			r.tell(events.StreamFailed, silent(session, patience))
 			continue
 		}
 		frames++

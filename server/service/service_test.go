@@ -21,6 +21,7 @@ import (
 	"github.com/capstan-video/capstan/pipeline/pipelinetest"
 	"github.com/capstan-video/capstan/pipeline/push"
 	"github.com/capstan-video/capstan/server/blob"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/service"
 	"github.com/capstan-video/capstan/server/store"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
@@ -54,6 +55,7 @@ type world struct {
 	blobs  *blob.Folder
 	engine *pipeline.Engine
 	cfg    service.Config
+	tells  *events.Config // nil: it does not tell events
 	*service.Service
 	password string
 }
@@ -116,13 +118,19 @@ func (w *world) start(m media, capsules ...pipeline.Capsule) {
 		}
 	}
 	w.cfg.Store, w.cfg.Engine, w.cfg.Blobs = w.store, w.engine, w.blobs
+	if w.tells != nil {
+		w.tells.Store = w.store
+		if w.cfg.Events, err = events.Open(w.t.Context(), *w.tells); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	if w.Service, w.password, err = service.New(w.t.Context(), w.cfg); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *world) stop() {
-	if err := errors.Join(w.Close(), w.engine.Close(), w.store.Close(), w.blobs.Close()); err != nil {
+	if err := errors.Join(w.Close(), w.cfg.Events.Close(), w.engine.Close(), w.store.Close(), w.blobs.Close()); err != nil {
 		w.t.Error(err)
 	}
 }
