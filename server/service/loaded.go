@@ -42,13 +42,25 @@ const (
 
 // loaded are the capsules that came over HTTP, by name.
 type loaded struct {
-	// turn is held by whoever loads or unloads one. It is taken before Service.change.
-	turn sync.Mutex
+	// turn has a place for whoever loads or unloads one. It is taken before Service.change.
+	turn chan struct{}
 
 	mu   sync.Mutex
 	list map[string]kept
 	runs map[string]Launched // those that could be launched
 }
+
+// take waits for the turn.
+func (l *loaded) take(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return core.Faultf(core.Cancelled, "", "capsule", "another one is being loaded or unloaded: %w", context.Cause(ctx))
+	}
+}
+
+func (l *loaded) give() { <-l.turn }
 
 func (l *loaded) of(name string) (kept, bool) {
 	l.mu.Lock()
@@ -97,7 +109,7 @@ func (s *Service) packages() packages { return packages{s.cfg.Uploads.Folder} }
 // resumeLoaded launches the capsules that came over HTTP before. One that does not start is said,
 // and stays on the disk. The caller is New.
 func (s *Service) resumeLoaded(ctx context.Context) error {
-	s.loaded.list, s.loaded.runs = map[string]kept{}, map[string]Launched{}
+	s.loaded.list, s.loaded.runs, s.loaded.turn = map[string]kept{}, map[string]Launched{}, make(chan struct{}, 1)
 	if s.cfg.Uploads.Launch == nil {
 		return nil
 	}
@@ -127,7 +139,7 @@ func (s *Service) resumeLoaded(ctx context.Context) error {
 }
 
 func (s *Service) resumeOne(ctx context.Context, name string, k kept, v settings) error {
-	p, err := s.inspect(ctx, s.packages().file(k))
+	p, err := s.inspect(ctx, s.packages().file(k), false)
 	if err != nil {
 		return err
 	}
@@ -145,8 +157,9 @@ func (s *Service) resumeOne(ctx context.Context, name string, k kept, v settings
 	return nil
 }
 
-// inspect reads a package whole, and holds it against what is asked of packages.
-func (s *Service) inspect(ctx context.Context, file string) (*pack.Package, error) {
+// inspect reads a package, with whole every file in it, and holds it against what is asked of
+// packages. Whoever launches it reads every file too.
+func (s *Service) inspect(ctx context.Context, file string, whole bool) (*pack.Package, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, diskFault(err)
@@ -160,8 +173,10 @@ func (s *Service) inspect(ctx context.Context, file string) (*pack.Package, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Verify(ctx, nil); err != nil {
-		return nil, err
+	if whole {
+		if err := p.Verify(ctx, nil); err != nil {
+			return nil, err
+		}
 	}
 	if _, ok := s.cfg.Uploads.Trust.Signer(p.Signatures); s.cfg.Uploads.Signed && !ok {
 		fault := invalid("capsule", "the package of %s is signed by none of the %d keys that this server trusts", p.Manifest.Name, len(s.cfg.Uploads.Trust))
@@ -191,11 +206,13 @@ func (s *Service) LoadCapsule(ctx context.Context, c Caller, blob core.BlobID, n
 	if s.cfg.Uploads.Launch == nil {
 		return CapsuleInfo{}, unsupported("capsule", "this server takes no capsules over HTTP; put it into a folder of --capsules and start again")
 	}
-	s.loaded.turn.Lock()
-	defer s.loaded.turn.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	if err := s.loaded.take(ctx); err != nil {
+		return CapsuleInfo{}, err
+	}
+	defer s.loaded.give()
 	_, content, err := s.Blob(ctx, c, blob)
 	if err != nil {
 		return CapsuleInfo{}, err
@@ -222,7 +239,7 @@ func (s *Service) LoadCapsule(ctx context.Context, c Caller, blob core.BlobID, n
 // launchNew checks the package of k and starts its capsule, which nobody uses yet.
 func (s *Service) launchNew(ctx context.Context, k *kept, name string) (Launched, error) {
 	file := s.packages().file(*k)
-	p, err := s.inspect(ctx, file)
+	p, err := s.inspect(ctx, file, true)
 	if err != nil {
 		return nil, err
 	}
@@ -334,8 +351,10 @@ func (s *Service) UnloadCapsule(ctx context.Context, c Caller, name string) erro
 	if err := may(c, core.Admin); err != nil {
 		return err
 	}
-	s.loaded.turn.Lock()
-	defer s.loaded.turn.Unlock()
+	if err := s.loaded.take(ctx); err != nil {
+		return err
+	}
+	defer s.loaded.give()
 	s.change.Lock()
 	defer s.change.Unlock()
 	k, ok := s.loaded.of(name)
