@@ -266,7 +266,7 @@ func (s *source) reopen(ctx context.Context, cause error) error {
 // jitter spreads d over 75 % to 125 %, so that many streams of one dead server do not return
 // at the same moment.
 func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
+	return time.Duration(float64(d) * (0.75 + rand.Float64()/2)) // #nosec G404 -- a pause, no secret
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {

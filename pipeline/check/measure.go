@@ -50,7 +50,7 @@ func Measure(ctx context.Context, c pipeline.Capsule, load Load) (*Measured, err
 	}
 	id := or(load.Source.Stream, "bench")
 	load.Source.Stream = id
-	m := &measuring{capsule: c, decl: resolved, load: load, random: rand.New(rand.NewPCG(1, 1))}
+	m := &measuring{capsule: c, decl: resolved, load: load, random: rand.New(rand.NewPCG(1, 1))} // #nosec G404 -- the same load every time
 	m.out.Start = usageOf(c.Stats().PID)
 	if err := c.OpenStream(ctx, id, load.Values); err != nil {
 		return nil, err

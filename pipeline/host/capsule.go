@@ -255,7 +255,7 @@ func (c *Capsule) over() bool {
 // sleep pauses, a quarter more or less, so that capsules that died together do not start
 // together. It is false when the capsule was closed.
 func (c *Capsule) sleep(d time.Duration) bool {
-	t := time.NewTimer(d*3/4 + rand.N(d/2+1))
+	t := time.NewTimer(d*3/4 + rand.N(d/2+1)) // #nosec G404 -- a pause, no secret
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -32,7 +32,7 @@ func Filled(pattern string, format core.PixelFormat, w, h, pad int, full bool, s
 		size += int64(row+pad) * int64(rows)
 	}
 	f.Memory = make([]byte, size)
-	random := rand.New(rand.NewPCG(seed, uint64(w)<<32|uint64(h)))
+	random := rand.New(rand.NewPCG(seed, uint64(w)<<32|uint64(h))) // #nosec G404 -- pictures of tests
 	for i, p := range f.Layout.Planes {
 		row, rows := format.PlaneSize(i, w, h)
 		for y := range rows {
@@ -70,7 +70,7 @@ func fill(line []byte, pattern string, format core.PixelFormat, plane, y int, fu
 
 // ownPictures are small ones that a capsule may meet and is not to stumble over.
 func ownPictures() []image.Image {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- pictures of tests
 	noise := image.NewNRGBA(image.Rect(0, 0, 161, 91))
 	for i := range noise.Pix {
 		noise.Pix[i] = uint8(random.Uint32()) | uint8(i%4/3*255)

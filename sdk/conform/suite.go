@@ -465,4 +465,6 @@ func (r *run) pictured(n int, format core.PixelFormat) *Frame {
 	return FrameOf(resized{img, pw, ph}, format, Native(w, h), Padded(n%3))
 }
 
-func (r *run) random(of uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, of)) }
+func (r *run) random(of uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(r.seed, of)) // #nosec G404 -- pictures of tests
+}

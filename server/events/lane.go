@@ -267,7 +267,7 @@ func (l *lane) pause(attempts int) time.Duration {
 		p *= 2
 	}
 	p = min(p, l.box.cfg.MostPause)
-	return p/2 + rand.N(p/2+1)
+	return p/2 + rand.N(p/2+1) // #nosec G404 -- a pause, no secret
 }
 
 // mark writes down what came of deliveries. It is tried until it is written: else they would be

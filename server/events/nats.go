@@ -18,8 +18,8 @@ const (
 	natsConnect = 5 * time.Second
 	// streamKnown is for how long it is known whether a JetStream stream takes a subject.
 	streamKnown = 30 * time.Second
-	maxSubjects = 4096 // known at once
-	credentials = "-----BEGIN NATS USER JWT-----"
+	maxSubjects = 4096                            // known at once
+	credentials = "-----BEGIN NATS USER JWT-----" // #nosec G101 -- how a file begins
 )
 
 // natsSink publishes messages. Where a JetStream stream takes the subject it waits until that has

@@ -83,7 +83,7 @@ type set struct {
 // makeSet makes persons with some photos each, of length 1; the queries are further photos of
 // persons who are there, and strangers.
 func makeSet(dir string, count int) (set, error) {
-	r := rand.New(rand.NewPCG(1, uint64(count)))
+	r := rand.New(rand.NewPCG(1, uint64(count))) // #nosec G404 -- test data
 	s := set{count: count, vectorsFile: filepath.Join(dir, "vectors"), queriesFile: filepath.Join(dir, "queries")}
 	var centre []float32
 	for i := range count {

@@ -109,7 +109,7 @@ func (s *Store) Update(ctx context.Context, f func(store.Tx) error) error {
 			return err
 		}
 		// Half of the pause is chance, so that those who collided do not do so again.
-		pause := time.NewTimer(wait/2 + rand.N(wait/2))
+		pause := time.NewTimer(wait/2 + rand.N(wait/2)) // #nosec G404 -- a pause, no secret
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

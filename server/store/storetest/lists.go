@@ -13,7 +13,7 @@ import (
 // someAlerts makes alerts of two streams, in no order of time, and gives them newest first.
 func (b *bench) someAlerts(n int) []core.Alert {
 	worlds := []world{b.makeWorld("1"), b.makeWorld("2")}
-	chance := rand.New(rand.NewPCG(1, 2))
+	chance := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- test data
 	var all []core.Alert
 	b.update(func(tx store.Tx) {
 		all = nil
@@ -101,7 +101,7 @@ func alertLists(b *bench) {
 // alertCounts looks that the numbers of alerts stay right whatever happens to them.
 func alertCounts(b *bench) {
 	all := b.someAlerts(40)
-	chance := rand.New(rand.NewPCG(3, 4))
+	chance := rand.New(rand.NewPCG(3, 4)) // #nosec G404 -- test data
 	for range 10 {
 		b.update(func(tx store.Tx) {
 			for range 5 {
