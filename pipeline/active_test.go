@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -142,5 +143,71 @@ func TestActiveIsRefused(t *testing.T) {
 	}
 	if n := len(play(t, s)); n != 100 || len(s.Plan().Stages) != 1 {
 		t.Errorf("%d results by %v", n, s.Plan().Stages)
+	}
+}
+
+// TestSessionsComeWhileTheirCapsulesAreSwitched opens, plays and closes sessions while a classifier
+// is switched in all of them: no frame is missing, the tracker beside it counts every frame, and no
+// stream stays open.
+func TestSessionsComeWhileTheirCapsulesAreSwitched(t *testing.T) {
+	t.Parallel()
+	const frames = 60
+	det, look := detecting(pvb, node("person", "confidence")), patching(gender, attribute("gender", "m"))
+	var mu sync.Mutex
+	seen := map[core.StreamID]int{}
+	track := &pipelinetest.Capsule{Decl: stateful(trk)}
+	track.ProcessFunc = func(ctx context.Context, c pipeline.Call) (pipeline.Answer, error) {
+		mu.Lock()
+		seen[c.Frame.Stream]++
+		n := seen[c.Frame.Stream]
+		mu.Unlock()
+		return pipelinetest.Patching(trk, func(*core.Node) core.Patch { return core.Patch{TrackID: core.TrackID(fmt.Sprint(n))} })(ctx, c)
+	}
+	e := engineOf(t, pipelinetest.Playing(pipelinetest.Script{Frames: frames}), det, look, track)
+	ctx, stop := context.WithCancel(t.Context())
+	var switching, playing sync.WaitGroup
+	for _, active := range [][]string{nil, {"detector_pvb", "tracker_iou"}} {
+		switching.Go(func() {
+			for ctx.Err() == nil {
+				c := pipeline.Change{Active: map[core.StreamID][]string{}, IfOpen: true}
+				for g := range 3 {
+					c.Active[core.StreamID(fmt.Sprint("s", g))] = active
+				}
+				if _, err := e.Change(context.Background(), c); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for g := range 3 {
+		playing.Go(func() {
+			id := core.StreamID(fmt.Sprint("s", g))
+			for range 10 {
+				s, err := e.Open(context.Background(), pipeline.Job{Source: pipeline.Source{Stream: id}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n := 0
+				for r, err := s.Next(ctx); err == nil; r, err = s.Next(ctx) {
+					if n++; r.Frame.Seq != uint64(n) || r.Nodes[0].TrackID != core.TrackID(fmt.Sprint(n)) {
+						t.Errorf("result %d is frame %d with track %q", n, r.Frame.Seq, r.Nodes[0].TrackID)
+					}
+					r.Release()
+				}
+				if err := s.Close(); err != nil || n != frames {
+					t.Errorf("%d results, %v", n, err)
+				}
+				mu.Lock()
+				seen[id] = 0
+				mu.Unlock()
+			}
+		})
+	}
+	playing.Wait()
+	stop()
+	switching.Wait()
+	if n := det.OpenStreams() + look.OpenStreams() + track.OpenStreams(); n != 0 {
+		t.Errorf("%d streams are open", n)
 	}
 }
