@@ -30,6 +30,8 @@ type Job struct {
 	// (one being worked on, the newest one waiting).
 	Window int
 
+	Times bool // results have the times of their calls
+
 	StallAfter time.Duration // live: no frame for so long is a stall; 0: 10 s
 	Reconnect  Reconnect
 }

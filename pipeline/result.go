@@ -22,9 +22,24 @@ type Result struct {
 	Nodes   []*core.Node      // in the order in which they were found
 	Drops   map[string]uint64 // what was dropped since the result before, by reason
 	Latency time.Duration     // from the frame's arrival in the session to the end of its last stage
+	Times   []CallTime        // of capsules' calls, by stage, where Job.Times asks for them
 
 	picture  Picture
 	released atomic.Bool
+}
+
+// CallTime says when a capsule was called for a frame, and where the time went. Took is without
+// Queue; it is Convert, the hand-off and Compute together.
+type CallTime struct {
+	Capsule string
+	Stage   int       // from 0
+	Began   time.Time // when the capsule was to be called; Queue comes first
+	Queue   time.Duration
+	Convert time.Duration
+	Compute time.Duration
+	Took    time.Duration
+	Nodes   int // that it was given
+	Err     error
 }
 
 // View gives the frame's pixels, valid until Release.

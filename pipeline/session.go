@@ -288,7 +288,7 @@ func (s *Session) admit(f core.Frame, p Picture, drops map[string]uint64) {
 		defer s.walkers.Done()
 		w.through(s.walking)
 		s.end(ticket)
-		turn <- &Result{Frame: f, Nodes: w.nodes, Drops: w.drops, Latency: time.Since(w.began), picture: p}
+		turn <- &Result{Frame: f, Nodes: w.nodes, Drops: w.drops, Latency: time.Since(w.began), Times: w.times, picture: p}
 	}()
 }
 

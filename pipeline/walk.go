@@ -22,6 +22,7 @@ type walk struct {
 	drops   map[string]uint64
 	began   time.Time
 	added   int // nodes that were given an ID
+	times   []CallTime
 }
 
 // outcome is what one station gave for the frame.
@@ -30,13 +31,28 @@ type outcome struct {
 	in      []*core.Node
 	returns []core.Return
 	err     error
+	time    *CallTime // nil: it was not called, or nobody asks
 }
 
 // through runs the stages in order. It passes every turnstile of the route, also when ctx has
 // ended, because frames behind this one wait there.
 func (w *walk) through(ctx context.Context) {
-	for _, stage := range w.route.stages {
-		w.apply(w.stage(ctx, stage))
+	for i, stage := range w.route.stages {
+		out := w.stage(ctx, stage)
+		w.apply(out)
+		if w.session.job.Times {
+			w.keepTimes(i, out)
+		}
+	}
+}
+
+// keepTimes keeps the times of a stage's calls.
+func (w *walk) keepTimes(stage int, out []outcome) {
+	for _, o := range out {
+		if o.time != nil {
+			o.time.Stage = stage
+			w.times = append(w.times, *o.time)
+		}
 	}
 }
 
@@ -88,7 +104,7 @@ func (w *walk) visit(ctx context.Context, st *station) outcome {
 			return o
 		}
 	}
-	o.returns, o.err = w.call(ctx, st, o.in, time.Since(arrived))
+	w.call(ctx, &o, arrived)
 	return o
 }
 
@@ -102,26 +118,28 @@ func (w *walk) sayStarved(st *station, lacks map[string]int) {
 
 // call makes the picture and has the capsule process it, a second time when the first one
 // died with it and the source can wait.
-func (w *walk) call(ctx context.Context, st *station, in []*core.Node, queued time.Duration) ([]core.Return, error) {
-	started := time.Now()
+func (w *walk) call(ctx context.Context, o *outcome, arrived time.Time) {
+	st, started := o.station, time.Now()
 	var view shm.View
 	if len(st.decl.Formats) > 0 {
-		var err error
-		if view, err = w.picture.View(st.decl.Formats, st.decl.Picture); err != nil {
-			return nil, err
+		if view, o.err = w.picture.View(st.decl.Formats, st.decl.Picture); o.err != nil {
+			return
 		}
 	}
 	converted := time.Since(started)
-	c := Call{Frame: w.frame, View: view, Nodes: in}
+	c := Call{Frame: w.frame, View: view, Nodes: o.in}
 	a, err := st.capsule.Process(ctx, c)
 	if err != nil && !w.session.source.info().Live && lostFrame(err) {
 		a, err = w.again(ctx, st, c, err)
 	}
-	if err != nil {
-		return nil, err
+	queued, took := started.Sub(arrived), time.Since(started)-a.Queued
+	o.returns, o.err = a.Returns, err
+	if err == nil {
+		st.tally.called(took, queued, converted, a)
 	}
-	st.tally.called(time.Since(started)-a.Queued, queued, converted, a)
-	return a.Returns, nil
+	if w.session.job.Times {
+		o.time = &CallTime{Capsule: st.name, Began: arrived, Queue: queued + a.Queued, Convert: converted, Compute: a.Compute, Took: took, Nodes: len(o.in), Err: err}
+	}
 }
 
 // lostFrame says whether a capsule took the frame down with it.

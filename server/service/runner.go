@@ -312,7 +312,7 @@ func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.D
 		return nil, 0, err
 	}
 	r.recognise(r.svc.encodersWith(job.Options))
-	job.Source, job.Reconnect.GiveUp = src, giveUp
+	job.Source, job.Reconnect.GiveUp, job.Times = src, giveUp, r.svc.cfg.Tracer != nil
 	limited, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	session, err := r.svc.cfg.Engine.Open(limited, job)
@@ -348,10 +348,19 @@ func (r *runner) take(result *pipeline.Result) {
 	}
 	encoders := r.encoders
 	r.mu.Unlock()
+	if r.svc.cfg.Tracer != nil {
+		r.traced(result, encoders)
+	} else {
+		r.name(result, encoders)
+		r.watch.see(result)
+	}
+	r.tell(events.StreamRunning, nil)
+}
+
+// name puts the names of known identities in, and shows the result to who looks on.
+func (r *runner) name(result *pipeline.Result, encoders map[core.EncoderID]encoder) {
 	r.svc.gallery.name(encoders, result.Nodes)
 	r.svc.hub.live.see(r.number, result)
-	r.watch.see(result)
-	r.tell(events.StreamRunning, nil)
 }
 
 // recognise sets how encodings are compared on this stream.

@@ -33,6 +33,7 @@ type Config struct {
 	// Admission says what happens when more streams are to be analysed than the machine carries.
 	Admission Admission
 	Now       func() time.Time // nil: time.Now
+	Tracer    Tracer           // nil: none
 
 	NoAuth   bool   // everybody is an administrator
 	Password string // of the administrator that the first start makes; empty: one is generated

@@ -33,6 +33,7 @@ type watcher struct {
 	last   []zones.Status // of the last result; nil: published already as silent, or none
 	kept   time.Time      // when totals were last saved
 
+	saves   []SaveTrace  // of the result that is seen; for the tracer
 	unsaved []core.Alert // that ended, and stand in the store as if they had not
 	tried   time.Time    // when saving them was last tried
 
@@ -153,6 +154,7 @@ func (w *watcher) see(result *pipeline.Result) {
 // begin saves a new alert with its picture. What cannot be saved is not told, and tried again.
 func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 	a.tried = now
+	saving := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	frame, err := w.frameOf(ctx, result)
@@ -178,6 +180,7 @@ func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 		}
 		return w.svc.tellAlert(tx, events.AlertBegan, alert.Start, alert, why{})
 	})
+	w.noteSave(saving, "began", alert, err)
 	if err != nil {
 		w.svc.log.Error("an alert could not be saved; it will be tried again", "stream", w.stream, "alarm", a.alert.Alarm, "err", err)
 		return
@@ -226,6 +229,7 @@ func (w *watcher) mend(now time.Time, last bool) {
 // saveEnd ends an alert in the store, and says whether that is done. One that was deleted meanwhile
 // needs no end.
 func (w *watcher) saveEnd(alert *core.Alert) bool {
+	saving := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
 	err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -242,6 +246,9 @@ func (w *watcher) saveEnd(alert *core.Alert) bool {
 	})
 	if err == nil {
 		w.svc.cfg.Events.Wake()
+	}
+	if core.KindOf(err) != core.NotFound {
+		w.noteSave(saving, "ended", *alert, err)
 	}
 	if err != nil && core.KindOf(err) != core.NotFound {
 		w.svc.log.Error("the end of an alert could not be saved; it will be tried again", "stream", w.stream, "alert", alert.ID, "err", err)
