@@ -104,12 +104,12 @@ func (s *mqttSink) connected(ctx context.Context) (mqtt.Client, error) {
 // open connects without the library's dialling, which would use a proxy of the environment: that
 // could call what the guard refuses.
 func (s *mqttSink) open(ctx context.Context) (net.Conn, error) {
-	scheme, address, _, err := s.host(map[string]string{"mqtt": "1883", "mqtts": "8883"})
+	scheme, address, _, err := s.host(map[string]string{"mqtt": "1883", "tcp": "1883", "mqtts": "8883", "ssl": "8883", "tls": "8883"})
 	if err != nil {
 		return nil, err
 	}
 	dialer := s.guard.Dialer()
-	if scheme == "mqtts" {
+	if scheme != "mqtt" && scheme != "tcp" {
 		return (&tls.Dialer{NetDialer: dialer, Config: s.tls}).DialContext(ctx, "tcp", address)
 	}
 	return dialer.DialContext(ctx, "tcp", address)

@@ -635,7 +635,7 @@ func TestConfigured(t *testing.T) {
 	}
 	for name, list := range map[string][]store.Destination{
 		"name taken": {hook("mine", "http://127.0.0.1:1")}, "twice": {hook("a", "http://127.0.0.1:1"), hook("a", "http://127.0.0.1:1")},
-		"no URL": {hook("a", "")}, "no secret": {{Name: "a", Kind: events.Webhook, URL: "http://127.0.0.1:1"}},
+		"no URL": {hook("a", "")}, "short secret": {{Name: "a", Kind: events.Webhook, URL: "http://127.0.0.1:1", Secret: "short"}},
 	} {
 		if err := again(list...); core.KindOf(err) != core.Invalid && core.KindOf(err) != core.Exists {
 			t.Errorf("%s: %v", name, err)

@@ -88,7 +88,7 @@ type webhook struct {
 }
 
 func newWebhook(t target, roots *x509.CertPool) (sink, error) {
-	if _, err := keys(t.Secret); err != nil {
+	if _, err := keys(t.Secret); err != nil && t.Secret != "" {
 		return nil, err
 	}
 	return &webhook{target: t, client: t.guard.Client(roots, t.atOnce)}, nil
@@ -98,10 +98,6 @@ func (w *webhook) close() { w.client.CloseIdleConnections() }
 
 func (w *webhook) send(ctx context.Context, m *message) error {
 	now := time.Now()
-	signature, err := Sign(w.Secret, m.key, now, m.body)
-	if err != nil {
-		return err
-	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(m.body))
 	if err != nil {
 		return plain(err)
@@ -110,7 +106,13 @@ func (w *webhook) send(ctx context.Context, m *message) error {
 	request.Header.Set("User-Agent", "capstan")
 	request.Header.Set(HeaderID, m.key)
 	request.Header.Set(HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	request.Header.Set(HeaderSignature, signature)
+	if w.Secret != "" {
+		signature, err := Sign(w.Secret, m.key, now, m.body)
+		if err != nil {
+			return err
+		}
+		request.Header.Set(HeaderSignature, signature)
+	}
 	answer, err := w.client.Do(request)
 	if err != nil {
 		return plain(err)
