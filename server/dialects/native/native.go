@@ -18,6 +18,7 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/server/httpx"
 	"github.com/capstan-video/capstan/server/service"
+	"github.com/capstan-video/capstan/server/store"
 )
 
 // Base is what all paths begin with.
@@ -37,6 +38,16 @@ type Service interface {
 	Shot(ctx context.Context, c service.Caller, n core.StreamNumber) ([]byte, error)
 	Audit(ctx context.Context, c service.Caller, before int64, most int) ([]core.AuditEntry, error)
 	Blobs(ctx context.Context, c service.Caller, after core.BlobID, most int) ([]core.Blob, error)
+
+	Destinations(ctx context.Context, c service.Caller) ([]service.Destination, error)
+	Destination(ctx context.Context, c service.Caller, id int64) (service.Destination, error)
+	SaveDestination(ctx context.Context, c service.Caller, d service.Destination) (service.Destination, error)
+	DeleteDestination(ctx context.Context, c service.Caller, id int64) error
+	TestDestination(ctx context.Context, c service.Caller, id int64) error
+	DeadLetters(ctx context.Context, c service.Caller, destination int64, p store.Page) ([]service.DeadLetter, int, error)
+	Replay(ctx context.Context, c service.Caller, id int64) error
+	ReplayAll(ctx context.Context, c service.Caller, destination int64) (int, error)
+	DiscardDeadLetter(ctx context.Context, c service.Caller, id int64) error
 }
 
 // Options are the settings of the API; zero ones have defaults.
@@ -48,6 +59,9 @@ type Options struct {
 	KeepAlive  time.Duration // between two signs of life of live results; default 10 s
 	ReadLimit  time.Duration // for a body; of an upload, between two parts of it; default 60 s
 	WriteLimit time.Duration // after which a reader of live results that takes nothing is let go; default 30 s
+
+	// Others are documents of the other APIs of the server, by name, for the page.
+	Others map[string]func() ([]byte, error)
 }
 
 func (o Options) withDefaults() Options {

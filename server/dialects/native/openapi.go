@@ -25,6 +25,7 @@ var tags = []openapi.Tag{
 	{Name: "capsules", Description: "Who finds it, and how they are set."},
 	{Name: "identities", Description: "Who is known by name, and by which vectors."},
 	{Name: "files", Description: "Clips, pictures and packages that were uploaded, and frames of alerts."},
+	{Name: "events", Description: "Where is told what happens, and what could not be."},
 	{Name: "users", Description: "Who may do what, and who did."},
 	{Name: "tokens", Description: "Keys for programs."},
 	{Name: "server", Description: "The server and this document."},
@@ -104,6 +105,7 @@ func (r route) allErrors() []int {
 	add(http.StatusBadRequest, r.params != nil || r.body != nil)
 	add(http.StatusUnauthorized, r.role != "")
 	add(http.StatusForbidden, r.role != "")
+	add(http.StatusServiceUnavailable, true) // it starts or stops
 	add(http.StatusNotFound, path.Base(r.path) != r.path[1:])
 	add(http.StatusPreconditionFailed, r.method == patchM && r.patch || r.method == del)
 	add(http.StatusRequestEntityTooLarge, r.body != nil)
@@ -120,7 +122,24 @@ func (a *api) openAPI(r *request, _ none) (raw, error) {
 	return raw{}, nil
 }
 
-// page has the files of the page that shows the document.
+type otherPath struct {
+	API string `path:"api" description:"brainframe: the API of BrainFrame clients."`
+}
+
+func (a *api) otherAPI(r *request, p otherPath) (raw, error) {
+	document := a.opt.Others[p.API]
+	if document == nil {
+		return raw{}, core.Faultf(core.NotFound, "", "api", "there is no API %.100q", p.API)
+	}
+	b, err := document()
+	if err != nil {
+		return raw{}, err
+	}
+	httpx.WriteBytes(r.Context, http.StatusOK, "application/json", b)
+	return raw{}, nil
+}
+
+// docs has the files of the page that shows the document.
 //
 //go:embed docs
 var docs embed.FS

@@ -56,6 +56,8 @@ var statusOn = map[kindOn]int{
 	{core.Denied, "session"}:      http.StatusUnauthorized,
 	{core.Denied, "zone"}:         http.StatusConflict, // Screen stays as it is
 	{core.Denied, "admin"}:        http.StatusConflict, // the last one stays
+	{core.Denied, "destination"}:  http.StatusConflict, // the configuration's
+	{core.Denied, "address"}:      http.StatusUnprocessableEntity,
 	{core.NotFound, "detection"}:  http.StatusUnprocessableEntity,
 	{core.NotFound, "detector"}:   http.StatusUnprocessableEntity,
 	{core.NotFound, "encoder"}:    http.StatusUnprocessableEntity,

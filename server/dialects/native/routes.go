@@ -24,7 +24,7 @@ func (a *api) routes() []route {
 	var all []route
 	for _, list := range [][]route{
 		a.sessionRoutes(), a.streamRoutes(), a.zoneRoutes(), a.alertRoutes(), a.resultRoutes(), a.capsuleRoutes(),
-		a.identityRoutes(), a.blobRoutes(), a.userRoutes(), a.serverRoutes(),
+		a.identityRoutes(), a.blobRoutes(), a.eventRoutes(), a.userRoutes(), a.serverRoutes(),
 	} {
 		all = append(all, list...)
 	}
@@ -165,10 +165,26 @@ func (a *api) userRoutes() []route {
 	}
 }
 
+func (a *api) eventRoutes() []route {
+	return []route{
+		{method: get, path: "/destinations", role: core.Admin, tag: "events", id: "listDestinations", summary: "List where events are told", operation: read(a.listDestinations)},
+		{method: post, path: "/destinations", role: core.Admin, tag: "events", id: "createDestination", summary: "Add a webhook, MQTT or NATS", status: made, errors: []int{conflict, 422, 501}, operation: write(a.createDestination)},
+		{method: get, path: "/destinations/{destination}", role: core.Admin, tag: "events", id: "getDestination", summary: "Get a destination, and how deliveries go", operation: read(a.destination)},
+		{method: patchM, path: "/destinations/{destination}", role: core.Admin, tag: "events", id: "changeDestination", summary: "Change a destination", errors: []int{conflict, 422, 501}, operation: change(a.changeDestination)},
+		{method: del, path: "/destinations/{destination}", role: core.Admin, tag: "events", id: "deleteDestination", summary: "Delete a destination with what waits for it", errors: []int{conflict}, operation: read(a.deleteDestination)},
+		{method: post, path: "/destinations/{destination}/test", role: core.Admin, tag: "events", id: "testDestination", summary: "Send a test event at once", errors: []int{501, 502}, operation: read(a.testDestination)},
+		{method: post, path: "/destinations/{destination}/replay", role: core.Admin, tag: "events", id: "replayAll", summary: "Try all dead letters of a destination again", operation: read(a.replayAll)},
+		{method: get, path: "/dead_letters", role: core.Admin, tag: "events", id: "listDeadLetters", summary: "List events that were given up, the newest first", errors: []int{404}, operation: read(a.listDeadLetters)},
+		{method: post, path: "/dead_letters/{delivery}/replay", role: core.Admin, tag: "events", id: "replayDeadLetter", summary: "Try a dead letter again", operation: read(a.replay)},
+		{method: del, path: "/dead_letters/{delivery}", role: core.Admin, tag: "events", id: "discardDeadLetter", summary: "Delete a dead letter", operation: read(a.discard)},
+	}
+}
+
 func (a *api) serverRoutes() []route {
 	return []route{
 		{method: get, path: "/server", role: core.Viewer, tag: "server", id: "getServer", summary: "What answers here", operation: read(a.server)},
 		{method: get, path: "/openapi.json", tag: "server", id: "getOpenAPI", summary: "This document", answerTypes: []string{"application/json"}, operation: read(a.openAPI)},
+		{method: get, path: "/openapi/{api}", tag: "server", id: "getOtherOpenAPI", summary: "The document of another API of this server", answerTypes: []string{"application/json"}, operation: read(a.otherAPI)},
 		{method: get, path: "/docs", tag: "server", id: "getDocs", summary: "A page to read this document and try the API", answerTypes: []string{"text/html"}, operation: read(a.docsPage)},
 		{method: get, path: "/docs/{file}", tag: "server", id: "getDocsFile", summary: "A file of the page", answerTypes: []string{"text/css", "text/javascript"}, operation: read(a.docsFile)},
 	}

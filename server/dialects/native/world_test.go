@@ -119,6 +119,7 @@ func (w *world) ask(method, path string, body any, auth ...string) *httptest.Res
 	}
 	answer := httptest.NewRecorder()
 	w.ServeHTTP(answer, r)
+	told(w.t, method, path, answer)
 	return answer
 }
 
