@@ -54,6 +54,7 @@ type server struct {
 	engine    *pipeline.Engine
 	pictures  *push.Media
 	front     *front.Front
+	tracer    service.Tracer // nil: none
 	metrics   *observe.Metrics
 	site      *observe.Site
 	svc       *service.Service
@@ -198,6 +199,26 @@ func (s *server) startBlobs(context.Context) (_ func(context.Context) error, err
 	return closing(s.blobs.Close), nil
 }
 
+// startTraces sends traces where there is somewhere to send them. It is stopped after the service,
+// whose last frames it sends.
+func (s *server) startTraces(ctx context.Context) (func(context.Context) error, error) {
+	endpoint := string(s.cfg.Tracing.Endpoint)
+	if endpoint == "" {
+		return nil, nil
+	}
+	t, err := observe.NewTracer(ctx, endpoint, s.cfg.Tracing.Sample, buildVersion(), s.log.Named("traces"))
+	if err != nil {
+		return nil, err
+	}
+	s.tracer = t
+	return func(ctx context.Context) error {
+		if err := t.Close(ctx); err != nil {
+			s.log.Warn("the last traces are lost", "err", err)
+		}
+		return nil
+	}, nil
+}
+
 // startEngine makes an engine without capsules.
 func (s *server) startEngine(context.Context) (func(context.Context) error, error) {
 	s.host = host.New(host.Config{Log: s.log, Unsafe: s.cfg.Capsules.Unsafe})
@@ -292,7 +313,7 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 		return nil, err
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
-		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up,
+		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer,
 		NoAuth: s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})
 	if err != nil {
