@@ -129,8 +129,8 @@ func (c *checker) targets() {
 		}
 		c.url("events.webhooks", string(w.URL), "http", "https")
 	}
-	c.url("events.mqtt.url", string(e.MQTT.URL), "tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss")
-	c.url("events.nats.url", string(e.NATS.URL), "nats", "tls", "ws", "wss")
+	c.url("events.mqtt.url", string(e.MQTT.URL), "mqtt", "mqtts", "tcp", "ssl", "tls")
+	c.url("events.nats.url", string(e.NATS.URL), "nats", "tls")
 	c.url("tracing.endpoint", string(c.l.Tracing.Endpoint), "http", "https")
 	c.url("database", string(c.l.Database), "sqlite", "postgres", "postgresql")
 }

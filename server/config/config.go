@@ -100,35 +100,43 @@ type RTSP struct {
 	Listen string `key:"listen" arg:"ADDRESS" usage:"where streams are served again over RTSP, HOST:PORT; empty: nowhere"`
 }
 
-// Events says what is told outside, and to whom.
+// Events says what is told outside, and to whom; docs/reference/events.md has the rest.
 type Events struct {
-	Detections string        `key:"detections" default:"off" oneof:"off tracks" usage:"tracks: tell every tracked object once, beside alerts"`
+	Detections bool          `key:"detections" default:"false" usage:"tell every tracked object once, beside alerts"`
 	AllowLocal bool          `key:"allow_local" default:"false" usage:"events may go to this machine and its own network segment (loopback, link-local)"`
-	Retain     time.Duration `key:"retain" default:"168h" arg:"TIME" usage:"how long events that could not be delivered are kept"`
-	Webhooks   []Webhook     `key:"webhooks" arg:"YAML" usage:"where events are posted to: a list of {url, secret, kinds}"`
+	Retain     time.Duration `key:"retain" default:"720h" arg:"TIME" usage:"how long events that could not be delivered are kept"`
+	Webhooks   []Webhook     `key:"webhooks" arg:"YAML" usage:"where events are posted to: a list of {name, url, secret, ca, events}"`
 	MQTT       MQTT          `key:"mqtt"`
 	NATS       NATS          `key:"nats"`
 }
 
 // Webhook is one receiver of events.
 type Webhook struct {
+	Name   string    `key:"name" usage:"unique; empty: webhook 1, webhook 2…"`
 	URL    SecretURL `key:"url" usage:"http:// or https://"`
-	Secret Secret    `key:"secret" usage:"key of the HMAC-SHA256 signature; empty: not signed"`
-	Kinds  []string  `key:"kinds" usage:"kinds of events to send, as alert.began; empty: all"`
+	Secret Secret    `key:"secret" usage:"key of the signature, 16 bytes at least; empty: not signed"`
+	CA     string    `key:"ca" usage:"file of certificates in PEM that stand in for those of the system"`
+	Events []string  `key:"events" usage:"what to send, as alert.began or alert; empty: all"`
 }
 
 // MQTT is a broker that gets events.
 type MQTT struct {
-	URL      SecretURL `key:"url" arg:"URL" usage:"the broker, as tcp://HOST:1883 or ssl://HOST:8883; empty: none"`
-	Topic    string    `key:"topic" default:"capstan/events" arg:"TOPIC" usage:"events go to TOPIC/STREAM/KIND"`
+	URL      SecretURL `key:"url" arg:"URL" usage:"the broker, mqtt://HOST:PORT or mqtts://HOST:PORT; empty: none"`
+	Topic    string    `key:"topic" default:"capstan/{stream}/{kind}" arg:"TOPIC" usage:"where events go"`
 	User     string    `key:"user" arg:"NAME" usage:"to sign in with"`
 	Password Secret    `key:"password" arg:"PASSWORD" usage:"to sign in with"`
+	CA       string    `key:"ca" arg:"FILE" usage:"certificates in PEM that stand in for those of the system"`
+	Events   []string  `key:"events" arg:"a,b" usage:"what to send, as alert.began or alert; empty: all"`
 }
 
 // NATS is a server that gets events.
 type NATS struct {
-	URL     SecretURL `key:"url" arg:"URL" usage:"the server, as nats://HOST:4222; empty: none"`
-	Subject string    `key:"subject" default:"capstan.events" arg:"SUBJECT" usage:"events go to SUBJECT.STREAM.KIND"`
+	URL      SecretURL `key:"url" arg:"URL" usage:"the server, nats://HOST:PORT or tls://HOST:PORT; empty: none"`
+	Subject  string    `key:"subject" default:"capstan.{stream}.{kind}" arg:"SUBJECT" usage:"where events go"`
+	User     string    `key:"user" arg:"NAME" usage:"to sign in with; empty with a password: that is a token"`
+	Password Secret    `key:"password" arg:"PASSWORD" usage:"to sign in with"`
+	CA       string    `key:"ca" arg:"FILE" usage:"certificates in PEM that stand in for those of the system"`
+	Events   []string  `key:"events" arg:"a,b" usage:"what to send, as alert.began or alert; empty: all"`
 }
 
 // hiddenText stands in for a secret.

@@ -45,7 +45,7 @@ func other(t *testing.T, k Key) [3]string {
 	case *Openness:
 		return [3]string{"true", "everywhere", "true"}
 	case *[]Webhook:
-		return [3]string{`[{url: "http://a.example"}]`, `[{url: "http://b.example"}]`, `[{url: "http://c.example", kinds: ["alert.began", "x"]}]`}
+		return [3]string{`[{url: "http://a.example"}]`, `[{url: "http://b.example"}]`, `[{url: "http://c.example", events: ["alert.began", "x"]}]`}
 	}
 	special := map[string]string{
 		"listen": "127.0.0.1:%d", "tls.redirect": "127.0.0.1:%d", "rtsp.listen": "127.0.0.1:%d", "proxies": "10.0.0.%d", "tls.acme.hosts": "a%d.example.com",
@@ -171,8 +171,8 @@ func TestFlags(t *testing.T) {
 		"only with commas": {[]string{"--only", "a,b"}, func(l *Loaded) bool { return len(l.Capsules.Only) == 2 }},
 		"bare bool":        {[]string{"--unsafe"}, func(l *Loaded) bool { return l.Capsules.Unsafe }},
 		"bare demo":        {[]string{"--demo"}, func(l *Loaded) bool { return l.Demo == "on" }},
-		"webhooks": {[]string{"--events-webhooks", "{url: http://a.example}", "--events-webhooks", "[{url: http://b.example, kinds: [x]}]"}, func(l *Loaded) bool {
-			return len(l.Events.Webhooks) == 2 && l.Events.Webhooks[1].Kinds[0] == "x"
+		"webhooks": {[]string{"--events-webhooks", "{url: http://a.example}", "--events-webhooks", "[{url: http://b.example, events: [x]}]"}, func(l *Loaded) bool {
+			return len(l.Events.Webhooks) == 2 && l.Events.Webhooks[1].Events[0] == "x"
 		}},
 	} {
 		l, err := Load(Sources{Flags: parsed(t, c.args...)})
@@ -199,7 +199,7 @@ func TestProblems(t *testing.T) {
 		"a scalar topic":         {"log: info\n", []string{`f.yaml:1:6: log: want a mapping of keys to values, not "info"`}},
 		"not YAML":               {"a: [\n", []string{"f.yaml:1:4: this is not YAML"}},
 		"a list":                 {"- a\n", []string{"want a mapping of keys to values, not a list"}},
-		"a webhook's key":        {"events:\n  webhooks:\n    - ulr: http://x.example\n", []string{"f.yaml:3:7: events.webhooks[0].ulr: there is no such key (there are: url, secret, kinds)"}},
+		"a webhook's key":        {"events:\n  webhooks:\n    - ulr: http://x.example\n", []string{"f.yaml:3:7: events.webhooks[0].ulr: there is no such key (there are: name, url, secret, ca, events)"}},
 		"an alias":               {"data: &a x\ndatabase: *a\n", []string{"f.yaml:1:7: data: want one value, not an anchor", "f.yaml:2:11: database: want one value, not an anchor"}},
 		"a key in a wrong place": {"level: info\n", []string{"f.yaml:1:1: level: there is no such key (did you mean log.level?)"}},
 		"no auth for all":        {"no_auth: true\nlisten: [':80']\n", []string{"f.yaml:1:1: no_auth: with listen :80 everybody", "no_auth: everywhere"}},
@@ -261,7 +261,7 @@ func TestPrint(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f.yaml")
 	text := "database: postgres://u:hunter21@h/d?sslkey=hunter22\nadmin_password: hunter23\nlimits: {body: 7MiB}\n" +
-		"events:\n  mqtt: {password: hunter24}\n  webhooks:\n    - {url: 'https://u:hunter25@a.example/x?key=hunter26', secret: hunter27, kinds: [a, b]}\n"
+		"events:\n  mqtt: {password: hunter24}\n  webhooks:\n    - {url: 'https://u:hunter25@a.example/x?key=hunter26', secret: hunter27, events: [a, b]}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

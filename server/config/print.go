@@ -119,7 +119,7 @@ const referenceTail = `
       webhooks:
         - url: https://example.com/capstan
           secret: a long random text
-          kinds: [alert.began, alert.ended]
+          events: [alert.began, alert.ended]
 
 The same on the command line: ` + "`--events-webhooks '{url: https://example.com/capstan, secret: …}'`" + `.
 `

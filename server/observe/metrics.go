@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/service"
 )
 
@@ -58,6 +59,11 @@ var metricList = []metric{
 	{"capstan_disk_free_bytes", "gauge", "free on the disk of the data folder", nil},
 	{"capstan_store_seconds", "histogram", "of a transaction of the database, by kind: view, update", []string{"kind"}},
 	{"capstan_store_failures_total", "counter", "transactions that failed for the database's sake", []string{"kind"}},
+	{"capstan_events_delivered_total", "counter", "events that a destination took", []string{"destination"}},
+	{"capstan_events_failed_total", "counter", "attempts to deliver that failed", []string{"destination"}},
+	{"capstan_events_died_total", "counter", "events that were given up", []string{"destination"}},
+	{"capstan_events_waiting", "gauge", "events that are to be delivered", []string{"destination"}},
+	{"capstan_events_dead", "gauge", "events that were given up and are kept", []string{"destination"}},
 	{"capstan_http_requests_total", "counter", "requests that ended, by route, method and status", []string{"route", "method", "status"}},
 	{"capstan_http_request_seconds", "histogram", "of requests; endless ones are left out", []string{"route"}},
 }
@@ -108,6 +114,7 @@ type Metrics struct {
 	data     string
 
 	source   func() Source
+	told     func(context.Context) ([]events.Stats, error) // nil: nothing is
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 	store    *prometheus.HistogramVec
@@ -132,6 +139,9 @@ func NewMetrics(version, data string, source func() Source, log hclog.Logger) *M
 		m.requests, m.took, m.store, m.failures, m)
 	return m
 }
+
+// Deliveries has the metrics tell how events are delivered. Call it before the first scrape.
+func (m *Metrics) Deliveries(told func(context.Context) ([]events.Stats, error)) { m.told = told }
 
 // Register adds the metrics of another part. It fails when one of them is there already.
 func (m *Metrics) Register(c prometheus.Collector) error { return m.registry.Register(c) }
@@ -175,6 +185,14 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		m.log.Warn("metrics are not complete", "err", err)
 		out.gauge("capstan_scrape_failed", 1)
 		return
+	}
+	if m.told != nil {
+		told, err := m.told(ctx)
+		if err != nil {
+			out.gauge("capstan_scrape_failed", 1)
+			return
+		}
+		out.deliveries(told)
 	}
 	out.gauge("capstan_scrape_failed", 0)
 	out.streams(o)
@@ -249,6 +267,16 @@ func (s sender) capsules(o service.Observation) {
 		if bytes, ok := residentMemory(c.PID); ok {
 			s.gauge("capstan_capsule_memory_bytes", bytes, c.Name)
 		}
+	}
+}
+
+func (s sender) deliveries(list []events.Stats) {
+	for _, d := range list {
+		s.counter("capstan_events_delivered_total", float64(d.Delivered), d.Name)
+		s.counter("capstan_events_failed_total", float64(d.Failed), d.Name)
+		s.counter("capstan_events_died_total", float64(d.Died), d.Name)
+		s.gauge("capstan_events_waiting", float64(d.Waiting), d.Name)
+		s.gauge("capstan_events_dead", float64(d.DeadLetters), d.Name)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/service"
 	"github.com/capstan-video/capstan/server/store"
 )
@@ -137,6 +138,9 @@ func TestMetrics(t *testing.T) {
 	}
 	s := &scripted{o: busy()}
 	site, m := siteOf(s, dir)
+	m.Deliveries(func(context.Context) ([]events.Stats, error) {
+		return []events.Stats{{Name: "webhook 1", Delivered: 5, Failed: 4, Died: 3, Waiting: 2, DeadLetters: 1}}, nil
+	})
 	m.Request("/api/streams/:id", "GET", 200, time.Millisecond)
 	m.Request("/api/streams/statuses", "GET", 200, time.Hour)
 	m.Request("", "BREW", 405, time.Millisecond)
@@ -164,7 +168,7 @@ func TestMetrics(t *testing.T) {
 		{"capstan_stream_frames_total", []string{"stream=4"}, 99}, {"capstan_stream_dropped_frames_total", []string{"reason=late", "stream=4"}, 8},
 		{"capstan_capsule_calls_total", []string{"capsule=detector_?"}, 98}, {"capstan_capsule_failures_total", []string{"capsule=detector_?", "kind=capsule deadline"}, 3},
 		{"capstan_capsule_restarts_total", []string{"capsule=detector_?"}, 2}, {"capstan_capsule_compute_seconds_total", []string{"capsule=detector_?"}, 9.82},
-		{"capstan_alerts_begun_total", nil, 7}, {"capstan_http_requests_total", []string{"method=GET", "route=/api/streams/:id", "status=200"}, 1},
+		{"capstan_alerts_begun_total", nil, 7}, {"capstan_events_delivered_total", []string{"destination=webhook 1"}, 5}, {"capstan_events_failed_total", []string{"destination=webhook 1"}, 4}, {"capstan_http_requests_total", []string{"method=GET", "route=/api/streams/:id", "status=200"}, 1},
 		{"capstan_http_requests_total", []string{"method=other", "route=other", "status=405"}, 1}, {"capstan_store_failures_total", []string{"kind=view"}, 1},
 	} {
 		if got := sample(t, families, c.name, c.labels...).GetCounter().GetValue(); got != c.want {

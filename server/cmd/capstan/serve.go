@@ -85,6 +85,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "addresses", Start: s.startAddresses},
 		{Name: "database", Start: s.startDatabase},
 		{Name: "blobs", Start: s.startBlobs},
+		{Name: "events", Start: s.startEvents},
 		{Name: "traces", Start: s.startTraces},
 		{Name: "engine", Start: s.startEngine},
 		{Name: "front", Start: s.startFront},

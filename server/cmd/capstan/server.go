@@ -27,6 +27,7 @@ import (
 	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/config"
 	"github.com/capstan-video/capstan/server/dialects/brainframe"
+	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/front"
 	"github.com/capstan-video/capstan/server/lifecycle"
 	"github.com/capstan-video/capstan/server/observe"
@@ -50,6 +51,7 @@ type server struct {
 	media     *gstreamer.Media
 	db        *sqlstore.Store
 	blobs     *blob.Folder
+	events    *events.Outbox
 	host      *host.Host
 	engine    *pipeline.Engine
 	pictures  *push.Media
@@ -199,6 +201,23 @@ func (s *server) startBlobs(context.Context) (_ func(context.Context) error, err
 	return closing(s.blobs.Close), nil
 }
 
+// startEvents delivers what waits from the last time.
+func (s *server) startEvents(ctx context.Context) (_ func(context.Context) error, err error) {
+	e := s.cfg.Events
+	list, err := destinations(e)
+	if err != nil {
+		return nil, err
+	}
+	s.events, err = events.Open(ctx, events.Config{
+		Store: s.metrics.Store(s.db), Log: s.log, Destinations: list, Detections: e.Detections, AllowLocal: e.AllowLocal, Retain: e.Retain,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.Deliveries(s.events.Stats)
+	return closing(s.events.Close), nil
+}
+
 // startTraces sends traces where there is somewhere to send them. It is stopped after the service,
 // whose last frames it sends.
 func (s *server) startTraces(ctx context.Context) (func(context.Context) error, error) {
@@ -313,8 +332,9 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 		return nil, err
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
-		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer,
-		NoAuth: s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
+		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events,
+		Admission: service.Admission{Mode: s.cfg.Admission.Mode, Share: s.cfg.Admission.CPU, Most: s.cfg.Admission.Streams},
+		NoAuth:    s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})
 	if err != nil {
 		return nil, err
