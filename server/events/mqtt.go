@@ -86,16 +86,28 @@ func (s *mqttSink) connected(ctx context.Context) (mqtt.Client, error) {
 		s.client.Disconnect(0)
 		s.client = nil
 	}
+	kept := func() bool { return true }
+	open := func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		conn, err := s.open(ctx)
+		if err == nil { // the library would wait for an answer whatever ctx says
+			kept = context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
+	}
 	o := mqtt.NewClientOptions().AddBroker("tcp://broker"). // not dialled: see below
 								SetClientID("capstan-" + s.server[:8] + "-" + strconv.FormatInt(s.ID, 10)).
 								SetUsername(s.User).SetPassword(s.Secret).SetCleanSession(true).SetOrderMatters(false).
 								SetAutoReconnect(false).SetConnectRetry(false).SetProtocolVersion(4).
 								SetKeepAlive(mqttKeepAlive).SetPingTimeout(s.limit).SetConnectTimeout(s.limit).SetWriteTimeout(s.limit).
-								SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return s.open(ctx) })
+								SetCustomOpenConnectionFn(open)
 	client := mqtt.NewClient(o)
 	if err := settle(ctx, client.Connect()); err != nil {
 		client.Disconnect(0)
 		return nil, err
+	}
+	if !kept() { // ctx ended in between: it is closed
+		client.Disconnect(0)
+		return nil, context.Cause(ctx)
 	}
 	s.client = client
 	return client, nil

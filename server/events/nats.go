@@ -127,14 +127,21 @@ func (s *natsSink) forget() {
 	s.until = time.Time{}
 }
 
-// guarded dials for the library, which has no context for it.
+// guarded dials for the library, which has no context for it: until kept is called, the end of ctx
+// closes the connection.
 type guarded struct {
 	ctx  context.Context
 	sink *natsSink
+	kept func() bool
 }
 
-func (g guarded) Dial(network, address string) (net.Conn, error) {
-	return g.sink.guard.Dialer().DialContext(g.ctx, network, address)
+// Dial is called by the goroutine that connects.
+func (g *guarded) Dial(network, address string) (net.Conn, error) {
+	conn, err := g.sink.guard.Dialer().DialContext(g.ctx, network, address)
+	if err == nil {
+		g.kept = context.AfterFunc(g.ctx, func() { _ = conn.Close() })
+	}
+	return conn, err
 }
 
 // connected gives the connection. Others wait meanwhile: they need it too.
@@ -152,8 +159,9 @@ func (s *natsSink) connected(ctx context.Context) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	dialer := &guarded{ctx: ctx, sink: s}
 	o := []nats.Option{
-		nats.Name("capstan"), nats.NoReconnect(), nats.Timeout(min(natsConnect, s.limit)), nats.SetCustomDialer(guarded{ctx, s}),
+		nats.Name("capstan"), nats.NoReconnect(), nats.Timeout(min(natsConnect, s.limit)), nats.SetCustomDialer(dialer),
 		nats.IgnoreDiscoveredServers(), nats.DrainTimeout(time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the attempt says it
 	}
@@ -171,6 +179,10 @@ func (s *natsSink) connected(ctx context.Context) (*nats.Conn, error) {
 	conn, err := nats.Connect(scheme+"://"+address, o...)
 	if err != nil {
 		return nil, err
+	}
+	if !dialer.kept() { // ctx ended in between: it is closed
+		conn.Close()
+		return nil, context.Cause(ctx)
 	}
 	s.conn = conn
 	return conn, nil
