@@ -282,6 +282,9 @@ func whole(rc *jsonschema.ReflectContext) {
 
 // schema gives a reference to the schema of a type, or the schema where it has no name.
 func (b *builder) schema(t reflect.Type) map[string]any {
+	if t.Kind() == reflect.Pointer {
+		return map[string]any{"anyOf": []any{b.schema(t.Elem()), map[string]any{"type": "null"}}}
+	}
 	s, err := b.reflector.Reflect(reflect.New(t).Elem().Interface(),
 		jsonschema.DefinitionsPrefix(schemas), jsonschema.RootRef, jsonschema.InterceptNullability(plain), whole,
 		jsonschema.InterceptDefName(b.name), jsonschema.CollectDefinitions(b.collect))
@@ -317,25 +320,31 @@ func upper(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// collect keeps a named schema. What is answered has all its members, unless they may be left out.
+// collect keeps a named schema. What is answered has all its members, unless they may be left out;
+// types that take no other members, or are named so, are read.
 func (b *builder) collect(name string, s jsonschema.Schema) {
 	t := b.names[name]
-	if t != nil && t.Kind() == reflect.Struct && s.AdditionalProperties == nil {
+	input := s.AdditionalProperties != nil || strings.HasSuffix(name, "Input")
+	if t != nil && t.Kind() == reflect.Struct && !input {
 		for _, member := range always(t) {
 			if _, ok := s.Properties[member]; ok && !slices.Contains(s.Required, member) {
 				s.Required = append(s.Required, member)
 			}
 		}
 	}
+	if len(s.AnyOf) > 0 {
+		s.Type = nil // that of the Go type which stands for it
+	}
 	m := b.simple(&s)
 	if of, ok := m["properties"].(map[string]any); ok && t != nil && t.Kind() == reflect.Struct {
-		nullable(t, of, s.AdditionalProperties != nil)
+		nullable(t, of, input)
 	}
 	b.defs[name] = m
 }
 
 // nullable says of members that are pointers to structs that they may be null, which reflection
-// does not where there is a reference. In answers those that may be left out are never null.
+// does not where there is a reference, and of lists with the tag null. In answers those that may be
+// left out are never null.
 func nullable(t reflect.Type, properties map[string]any, input bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -345,6 +354,9 @@ func nullable(t reflect.Type, properties map[string]any, input bool) {
 			continue
 		}
 		p, ok := properties[name].(map[string]any)
+		if ok && f.Tag.Get("null") == "true" {
+			p["type"] = []any{p["type"], "null"}
+		}
 		if !ok || f.Type.Kind() != reflect.Pointer || p["$ref"] == nil || strings.Contains(opts, "omit") && !input {
 			continue
 		}

@@ -1,7 +1,9 @@
 package brainframe
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -34,6 +36,9 @@ func (a *api) authenticate(c *gin.Context) {
 
 func (a *api) caller(c *gin.Context) (service.Caller, error) {
 	ctx := c.Request.Context()
+	if who, ok, err := a.bearer(c); ok {
+		return who, denied(err, "UnauthorizedError")
+	}
 	if c.GetHeader("Authorization") != "" {
 		name, password, ok := c.Request.BasicAuth()
 		if !ok {
@@ -51,6 +56,20 @@ func (a *api) caller(c *gin.Context) (service.Caller, error) {
 	}
 	who, err := a.svc.Anonymous()
 	return who, denied(err, "UnauthorizedError")
+}
+
+// bearer gives the caller of an API token, where the request has one and the service knows any. The
+// vendor's clients send none.
+func (a *api) bearer(c *gin.Context) (service.Caller, bool, error) {
+	tokens, ok := a.svc.(interface {
+		Bearer(ctx context.Context, secret string) (service.Caller, error)
+	})
+	scheme, secret, _ := strings.Cut(c.GetHeader("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return service.Caller{}, false, nil
+	}
+	who, err := tokens.Bearer(c.Request.Context(), strings.TrimSpace(secret))
+	return who, true, err
 }
 
 // denied names a refusal by how the caller tried.

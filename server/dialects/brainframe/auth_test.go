@@ -1,10 +1,14 @@
 package brainframe
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/service"
 )
 
 // TestAuthentication goes through the contract's cases in turn; the cookie is that of the last
@@ -88,6 +92,32 @@ func TestAuthorizationOff(t *testing.T) {
 		got := httptest.NewRecorder()
 		if h.ServeHTTP(got, r); got.Code != 200 {
 			t.Errorf("%s: %d %s", name, got.Code, got.Body)
+		}
+	}
+}
+
+// tokened is a world that knows an API token.
+type tokened struct{ *world }
+
+func (tokened) Bearer(_ context.Context, secret string) (service.Caller, error) {
+	if secret != "cap_ours" {
+		return service.Caller{}, core.Faultf(core.Denied, "", "credentials", "the token is unknown or over")
+	}
+	return service.Caller{User: 1, Name: "admin (token ci)", Role: core.Editor}, nil
+}
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	w.locked = true
+	h := handler(tokened{w}, Options{})
+	for header, status := range map[string]int{"Bearer cap_ours": 200, "bearer  cap_ours ": 200, "Bearer cap_theirs": 401, "Bearer": 401, "Basic cap_ours": 401} {
+		r := httptest.NewRequest("GET", "/api/version", nil)
+		r.Header.Set("Authorization", header)
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, r)
+		if got.Code != status || got.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %s", header, got.Code, got.Body)
 		}
 	}
 }

@@ -21,7 +21,7 @@ type zone struct {
 	ID       int64       `json:"id"`
 	Name     string      `json:"name"`
 	StreamID int64       `json:"stream_id"`
-	Coords   []point     `json:"coords"` // null: the whole frame
+	Coords   []point     `json:"coords" null:"true"` // null: the whole frame
 	Alarms   []zoneAlarm `json:"alarms"`
 }
 

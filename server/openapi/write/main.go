@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/capstan-video/capstan/server/dialects/brainframe"
 	"github.com/capstan-video/capstan/server/dialects/native"
 )
 
@@ -15,7 +16,7 @@ func main() {
 		os.Exit(2)
 	}
 	for name, document := range map[string]func() ([]byte, error){
-		"openapi.json": native.Document,
+		"openapi.json": native.Document, "openapi-brainframe.json": brainframe.Document,
 	} {
 		b, err := document()
 		if err == nil {
