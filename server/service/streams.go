@@ -16,7 +16,10 @@ import (
 // schemes are those of an IP camera's URL. test:// is a picture that GStreamer makes.
 var schemes = []string{"rtsp", "rtsps", "http", "https", "test"}
 
-const maxName = 1024 // bytes of any name
+const (
+	maxName        = 1024    // bytes of any name
+	hiddenPassword = "xxxxx" // what is shown in place of one
+)
 
 // Streams lists the streams of premises, or all. Who may not change them sees no passwords.
 func (s *Service) Streams(ctx context.Context, c Caller, premises core.PremisesID) (list []core.StreamConfig, err error) {
@@ -46,11 +49,29 @@ func shown(c Caller, cfg core.StreamConfig) core.StreamConfig {
 	}
 	if u, err := url.Parse(cfg.Connection.URL); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has {
-			u.User = url.UserPassword(u.User.Username(), "xxxxx")
+			u.User = url.UserPassword(u.User.Username(), hiddenPassword)
 			cfg.Connection.URL = u.String()
 		}
 	}
 	return cfg
+}
+
+// keepPassword puts the password that was into a URL that comes back as it was shown: with the
+// password hidden. It must be of the same user at the same host.
+func keepPassword(given, old string) (string, error) {
+	u, err := url.Parse(given)
+	if err != nil || u.User == nil {
+		return given, nil
+	}
+	if p, _ := u.User.Password(); p != hiddenPassword {
+		return given, nil
+	}
+	was, err := url.Parse(old)
+	if err != nil || was.User == nil || was.User.Username() != u.User.Username() || was.Host != u.Host {
+		return "", invalid("stream", "the URL comes with %q in place of its password; give the password of %s at %s", hiddenPassword, u.User.Username(), u.Host)
+	}
+	u.User = was.User
+	return u.String(), nil
 }
 
 // checkStream says what is wrong with a stream's configuration.
@@ -139,6 +160,9 @@ func saveStream(tx store.Tx, cfg *core.StreamConfig) (old core.StreamConfig, err
 		}
 	}
 	cfg.Analyze = old.Analyze
+	if cfg.Connection.URL, err = keepPassword(cfg.Connection.URL, old.Connection.URL); err != nil {
+		return old, err
+	}
 	n, err := tx.SaveStream(*cfg)
 	if err != nil {
 		return old, on("stream", err)

@@ -165,7 +165,7 @@ func TestPostgres(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t testing.TB) func() store.Store {
 		url := postgres(t)
-		return func() store.Store { return open(t, url) }
+		return func() store.Store { return open(t, url, sealed(t, "key")) }
 	})
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 // open opens a database that must be fine.
-func open(t testing.TB, url string) store.Store {
+func open(t testing.TB, url string, options ...Option) store.Store {
 	t.Helper()
-	s, err := Open(context.Background(), url)
+	s, err := Open(context.Background(), url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestSQLite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t testing.TB) func() store.Store {
 		path := filepath.Join(t.TempDir(), "capstan.db")
-		return func() store.Store { return open(t, "sqlite:"+path) }
+		return func() store.Store { return open(t, "sqlite:"+path, sealed(t, "key")) }
 	})
 }
 

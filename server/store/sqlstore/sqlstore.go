@@ -39,6 +39,7 @@ const (
 type Store struct {
 	write, read *bun.DB // the same one on PostgreSQL
 	dialect     dialect
+	sealer      Sealer // nil: everything is kept in plain text
 
 	mu      sync.Mutex
 	closed  bool
@@ -62,8 +63,9 @@ var _ store.Store = (*Store)(nil)
 
 // Open opens the database at a URL, "sqlite:PATH" or "postgres://…", and brings it up to date. It
 // fails with a *core.Fault: Invalid for a URL that is neither, Unsupported for a database that a
-// newer program has written, Internal when the database cannot be reached.
-func Open(ctx context.Context, url string) (*Store, error) {
+// newer program has written, Denied for one that was sealed with another key, Internal when the
+// database cannot be reached.
+func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 	var s *Store
 	var err error
 	switch {
@@ -79,7 +81,14 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, o := range options {
+		o(s)
+	}
 	if err := s.migrate(ctx); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	if err := s.adopt(ctx); err != nil {
 		_ = s.Close()
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 
 	"github.com/uptrace/bun"
 
@@ -79,10 +80,20 @@ func (r *streamRow) value() (core.StreamConfig, error) {
 }
 
 // source is what makes two connections the same: what the video comes from, not how it is played.
-// A digest, since an index of PostgreSQL takes no long URL.
+// A digest, since an index of PostgreSQL takes no long URL; without the password, which could be
+// guessed from it.
 func source(c core.Connection) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%s", c.Kind, c.Device, c.Blob, c.URL))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%s", c.Kind, c.Device, c.Blob, withoutPassword(c.URL)))
 	return hex.EncodeToString(sum[:])
+}
+
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	u.User = url.User(u.User.Username())
+	return u.String()
 }
 
 func (t *tx) Streams(premises core.PremisesID) ([]core.StreamConfig, error) {

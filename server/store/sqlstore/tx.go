@@ -96,13 +96,20 @@ func one[V, R any, P row[V, R]](t *tx, noun string, id int64) (v V, err error) {
 	if err := t.failed(err); err != nil {
 		return v, err
 	}
+	if err := t.store.show(P(&r)); err != nil {
+		return v, err
+	}
 	v, err = P(&r).value()
 	return v, t.failed(err)
 }
 
-// save inserts row, whose ID is 0 and is then set, or changes the one of its ID.
+// save inserts row, whose ID is 0 and is then set, or changes the one of its ID. Texts of the row
+// that are kept sealed are so after it.
 func (t *tx) save(noun string, id int64, row any) error {
 	if err := t.writing(); err != nil {
+		return err
+	}
+	if err := t.store.hide(row); err != nil {
 		return err
 	}
 	if id == 0 {
@@ -139,6 +146,9 @@ func list[V, R any, P row[V, R]](t *tx, which func(*bun.SelectQuery) *bun.Select
 	}
 	out := make([]V, len(rows))
 	for i := range rows {
+		if err := t.store.show(P(&rows[i])); err != nil {
+			return nil, err
+		}
 		v, err := P(&rows[i]).value()
 		if err != nil {
 			return nil, t.failed(err)
