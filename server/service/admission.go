@@ -20,10 +20,20 @@ type Admission struct {
 	Mode  string  // AdmitRefuse, AdmitWarn or AdmitAll; empty: AdmitRefuse
 	Share float64 // of the CPUs that streams may take; 0: 0.9
 	Most  int     // streams that are analysed at once; 0: as many as the machine carries
+	// Floor is how many frames a second, of those that come, every stream is to have at least when
+	// frames have to be left out; 0: 5. What is above every rate has no stream carried for which
+	// frames would be left out.
+	Floor float64
 
-	Every time.Duration                     // between two measurements; 0: 2 s
-	CPUs  func() float64                    // nil: those of this process
-	Used  func() (time.Duration, time.Time) // CPU time that engine and capsules used so far, and when; nil: measured
+	Every time.Duration  // between two measurements; 0: 2 s
+	CPUs  func() float64 // nil: those of this process
+	Used  func() Usage   // nil: measured
+}
+
+// Usage is the CPU time that was used up to a time.
+type Usage struct {
+	At               time.Time
+	Engine, Capsules time.Duration
 }
 
 // The modes of admission.
@@ -35,6 +45,7 @@ const (
 
 const (
 	defaultShare = 0.9
+	defaultFloor = 5
 	// meterSamples is how many measurements a figure spans: with the default of Every 10 s.
 	meterSamples = 6
 	// meterSpan is how long a stream must have had frames for its cost to be known.
@@ -56,6 +67,9 @@ func (a Admission) complete() (Admission, error) {
 	if a.Share <= 0 {
 		a.Share = defaultShare
 	}
+	if a.Floor <= 0 {
+		a.Floor = defaultFloor
+	}
 	if a.Every <= 0 {
 		a.Every = 2 * time.Second
 	}
@@ -70,17 +84,19 @@ type meter struct {
 	svc     *Service
 	samples []sample // the newest last
 
-	pids map[int]time.Duration // CPU time of processes, when last looked at
-	used time.Duration         // of all processes that there were
+	pids     map[int]time.Duration // CPU time of capsules' processes, when last looked at
+	capsules time.Duration         // of all that there were
 }
 
 // sample is how far the streams were at one time.
 type sample struct {
-	at      time.Time
-	used    time.Duration
+	Usage
 	streams map[*runner]progress
-	cost    map[*runner]float64 // CPU seconds since the sample before
+	cost    map[*runner]cost // since the sample before
 }
+
+// cost is in CPU seconds.
+type cost struct{ engine, capsules float64 }
 
 // progress counts since the runner began; work since its session did.
 type progress struct {
@@ -91,11 +107,9 @@ type progress struct {
 
 // effort is what a stream costs now.
 type effort struct {
-	measured bool
-	cost     float64 // CPUs
-	shed     float64 // frames a second that are left out
-	why      string  // they are
-	said     time.Time
+	admission.Stream
+	why  string // frames are left out
+	said time.Time
 }
 
 // run measures until the service ends.
@@ -112,23 +126,20 @@ func (m *meter) run() {
 	}
 }
 
-// usedSoFar adds up what this process and those of the capsules use, also of processes that end.
-func (m *meter) usedSoFar() (time.Duration, time.Time) {
+// usedSoFar adds up what this process and those of the capsules use, also of capsules that end.
+func (m *meter) usedSoFar() Usage {
 	if f := m.svc.cfg.Admission.Used; f != nil {
 		return f()
 	}
-	pids := map[int]time.Duration{os.Getpid(): 0}
+	pids := map[int]time.Duration{}
 	for _, c := range m.svc.cfg.Engine.Capsules() {
 		if pid := c.Stats().PID; pid > 0 {
-			pids[pid] = 0
+			pids[pid] = admission.TimeOf(pid)
+			m.capsules += max(0, pids[pid]-m.pids[pid])
 		}
 	}
-	for pid := range pids {
-		pids[pid] = admission.TimeOf(pid)
-		m.used += max(0, pids[pid]-m.pids[pid])
-	}
 	m.pids = pids
-	return m.used, time.Now()
+	return Usage{At: time.Now(), Engine: admission.TimeOf(os.Getpid()), Capsules: m.capsules}
 }
 
 // measure takes a sample, and tells every stream what it cost since the oldest one.
@@ -138,8 +149,7 @@ func (m *meter) measure() {
 		m.samples = nil
 		return
 	}
-	now := sample{streams: map[*runner]progress{}, cost: map[*runner]float64{}}
-	now.used, now.at = m.usedSoFar()
+	now := sample{Usage: m.usedSoFar(), streams: map[*runner]progress{}, cost: map[*runner]cost{}}
 	for _, r := range running {
 		now.streams[r] = r.progress()
 	}
@@ -167,8 +177,9 @@ func (m *meter) divide(before, now sample, running []*runner) {
 	for i, r := range running {
 		parts[i] = now.streams[r].since(before.streams[r])
 	}
-	for i, seconds := range admission.Split((now.used - before.used).Seconds(), parts) {
-		now.cost[running[i]] = seconds
+	engine, capsules := admission.Split((now.Engine - before.Engine).Seconds(), (now.Capsules - before.Capsules).Seconds(), parts)
+	for i, r := range running {
+		now.cost[r] = cost{engine[i], capsules[i]}
 	}
 }
 
@@ -185,19 +196,20 @@ func (m *meter) tell(r *runner) {
 	}
 	first, now := m.samples[from], m.samples[len(m.samples)-1]
 	was, is := first.streams[r], now.streams[r]
-	span := now.at.Sub(first.at)
+	span := now.At.Sub(first.At)
 	if span <= 0 {
 		return
 	}
 	for _, s := range m.samples[from+1:] {
-		e.cost += s.cost[r] / span.Seconds()
+		e.Engine += s.cost[r].engine / span.Seconds()
+		e.Capsules += s.cost[r].capsules / span.Seconds()
 	}
-	e.measured = span >= meterSpan
-	e.shed = float64(is.shed-was.shed) / span.Seconds()
-	if e.shed > 0 {
-		e.why = m.why(was, is, (now.used-first.used).Seconds()/span.Seconds())
+	e.Measured = span >= meterSpan
+	e.FPS, e.Shed = float64(is.frames-was.frames)/span.Seconds(), float64(is.shed-was.shed)/span.Seconds()
+	if e.Shed > 0 {
+		e.why = m.why(was, is, (now.Engine+now.Capsules-first.Engine-first.Capsules).Seconds()/span.Seconds())
 	}
-	m.say(r, r.setEffort(e), e, float64(is.frames-was.frames)/span.Seconds())
+	m.say(r, r.setEffort(e), e)
 }
 
 // why says why frames are left out.
@@ -223,13 +235,13 @@ func (m *meter) why(was, is progress, all float64) string {
 }
 
 // say logs that frames are left out, now and then, and that they are no more.
-func (m *meter) say(r *runner, before, e effort, fps float64) {
+func (m *meter) say(r *runner, before, e effort) {
 	switch {
-	case e.shed >= shedTold && time.Since(before.said) >= shedAgain:
-		m.svc.log.Warn("frames of a stream are left out", "stream", r.number, "a_second", fmt.Sprintf("%.1f", e.shed),
-			"analysed_a_second", fmt.Sprintf("%.1f", fps), "why", e.why)
+	case e.Shed >= shedTold && time.Since(before.said) >= shedAgain:
+		m.svc.log.Warn("frames of a stream are left out", "stream", r.number, "a_second", fmt.Sprintf("%.1f", e.Shed),
+			"analysed_a_second", fmt.Sprintf("%.1f", e.FPS), "why", e.why)
 		r.said(time.Now())
-	case e.shed == 0 && !before.said.IsZero():
+	case e.Shed == 0 && !before.said.IsZero():
 		m.svc.log.Info("no frames of a stream are left out any more", "stream", r.number)
 		r.said(time.Time{})
 	}
@@ -285,8 +297,10 @@ func (s *Service) load() admission.Load {
 	var l admission.Load
 	for _, r := range s.running(0) {
 		r.mu.Lock()
-		l.Streams = append(l.Streams, admission.Stream{Measured: r.effort.measured, Cost: r.effort.cost, Shed: r.effort.shed, Keyframes: r.keyframes})
+		one := r.effort.Stream
+		one.Keyframes = r.keyframes
 		r.mu.Unlock()
+		l.Streams = append(l.Streams, one)
 	}
 	return l
 }
@@ -294,7 +308,7 @@ func (s *Service) load() admission.Load {
 // Room says whether the machine carries the analysis of one more stream, and with what figures.
 func (s *Service) Room(keyframesOnly bool) admission.Verdict {
 	a := s.cfg.Admission
-	return admission.Decide(admission.Machine{CPUs: a.CPUs(), Share: a.Share, Most: a.Most}, s.load(), keyframesOnly)
+	return admission.Decide(admission.Machine{CPUs: a.CPUs(), Share: a.Share, Most: a.Most, Floor: a.Floor}, s.load(), keyframesOnly)
 }
 
 // awaitRoom waits, where the machine seems not to carry a stream because those that began just now
@@ -334,6 +348,9 @@ func (s *Service) admit(cfg core.StreamConfig) error {
 		return nil
 	}
 	v := s.Room(cfg.KeyframesOnly)
+	if v.Sheds {
+		s.log.Warn("more streams are analysed than all frames of are carried: some will be left out", "stream", cfg.Number, "figures", v.String())
+	}
 	if v.OK {
 		return nil
 	}

@@ -26,12 +26,12 @@ type burning struct {
 	at   time.Time
 }
 
-func (b *burning) look() (time.Duration, time.Time) {
+func (b *burning) look() service.Usage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.at = b.at.Add(time.Second)
 	b.used += time.Duration(b.each * float64(b.open) * float64(time.Second))
-	return b.used, b.at
+	return service.Usage{At: b.at, Engine: b.used * 3 / 5, Capsules: b.used * 2 / 5}
 }
 
 func (b *burning) set(open int) {
@@ -93,7 +93,7 @@ func TestMoreThanTheMachineCarriesIsRefused(t *testing.T) {
 	}
 	err := w.Analyze(t.Context(), editor, streams[3], true)
 	kindOn(t, err, core.Exhausted, "stream")
-	for _, want := range []string{"3 streams use 1.50 of 2 CPUs", "may take 1.80", "takes 0.50", "keyframes_only"} {
+	for _, want := range []string{"3 streams use 1.50 of 2 CPUs", "1.80 are given out", "takes 0.50", "keyframes_only"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("it does not say %q: %v", want, err)
 		}

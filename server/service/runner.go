@@ -146,7 +146,7 @@ func (r *runner) replay() {
 func (r *runner) state() StreamState {
 	r.mu.Lock()
 	st, session := r.st, r.session
-	st.CPU, st.Shed, st.ShedWhy = r.effort.cost, r.effort.shed, r.effort.why
+	st.CPU, st.Shed, st.ShedWhy = r.effort.Engine+r.effort.Capsules, r.effort.Shed, r.effort.why
 	if n := len(r.times); n > 1 && r.svc.cfg.Now().Sub(r.times[n-1]) < 3*time.Second {
 		st.FPS = float64(n-1) / max(1e-3, r.times[n-1].Sub(r.times[0]).Seconds())
 	}
