@@ -89,6 +89,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "traces", Start: s.startTraces},
 		{Name: "engine", Start: s.startEngine},
 		{Name: "front", Start: s.startFront},
+		{Name: "sockets", Start: s.startSockets},
 		{Name: "capsules", Start: s.startCapsules},
 		{Name: "service", Start: s.startService},
 		{Name: "dialects", Start: s.startDialects},

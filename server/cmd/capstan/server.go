@@ -27,10 +27,12 @@ import (
 	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/config"
 	"github.com/capstan-video/capstan/server/dialects/brainframe"
+	"github.com/capstan-video/capstan/server/dialects/native"
 	"github.com/capstan-video/capstan/server/events"
 	"github.com/capstan-video/capstan/server/front"
 	"github.com/capstan-video/capstan/server/lifecycle"
 	"github.com/capstan-video/capstan/server/observe"
+	"github.com/capstan-video/capstan/server/secrets"
 	"github.com/capstan-video/capstan/server/service"
 	"github.com/capstan-video/capstan/server/store"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
@@ -57,6 +59,7 @@ type server struct {
 	pictures  *push.Media
 	front     *front.Front
 	tracer    service.Tracer // nil: none
+	native    *native.Handler
 	metrics   *observe.Metrics
 	site      *observe.Site
 	svc       *service.Service
@@ -78,6 +81,7 @@ func newServer(c *config.Loaded, log hclog.Logger, w io.Writer) *server {
 		Log: log.Named("http"), Header: int(c.Limits.Header), HeaderTime: c.Limits.HeaderTime, Rate: c.Limits.Rate, Burst: c.Limits.Burst, Proxies: proxies,
 		Seen: s.metrics.Request,
 	}, brainframe.Refuse)
+	s.front.Door(native.Base, front.Problem)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof"} {
 		s.front.Door(path, brainframe.Refuse)
 		s.front.Open(path, s.site)
@@ -178,7 +182,11 @@ func (s *server) closeAddresses(context.Context) error {
 }
 
 func (s *server) startDatabase(ctx context.Context) (_ func(context.Context) error, err error) {
-	s.db, err = sqlstore.Open(ctx, databaseURL(s.cfg.Config))
+	box, err := secrets.Open(filepath.Join(s.cfg.Data, "keys", "secrets.key"))
+	if err != nil {
+		return nil, err
+	}
+	s.db, err = sqlstore.Open(ctx, databaseURL(s.cfg.Config), sqlstore.Sealed(box))
 	if err != nil {
 		return nil, err
 	}
@@ -276,6 +284,17 @@ func (s *server) encryption() (*tls.Config, func(http.Handler) http.Handler, err
 	return nil, asItIs, nil
 }
 
+// startSockets has nothing to start. It is stopped between the service, which ends what goes through
+// WebSockets, and the front, which does not wait for them.
+func (s *server) startSockets(context.Context) (func(context.Context) error, error) {
+	return func(ctx context.Context) error {
+		if s.native != nil {
+			s.native.Wait(ctx)
+		}
+		return nil
+	}, nil
+}
+
 func asItIs(h http.Handler) http.Handler { return h }
 
 // startCapsules launches the capsules side by side. The engine ends with them.
@@ -346,6 +365,8 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 // startDialects lets people in, and says so.
 func (s *server) startDialects(context.Context) (func(context.Context) error, error) {
 	s.front.Open("", brainframe.New(s.svc, s.log.Named("http"), brainframe.Options{MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)}))
+	s.native = native.New(s.svc, s.log.Named("http"), native.Options{Version: buildVersion(), MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)})
+	s.front.Open(native.Base, s.native)
 	s.site.Open(observe.Health{Database: s.asks, Broken: s.svc.Broken, Ready: s.svc.Ready}.Check, s.svc)
 	if s.password != "" {
 		fmt.Fprintf(s.out, "user admin, password %s (it is not shown again)\n", s.password)
