@@ -111,6 +111,7 @@ func (c *checker) numbers() {
 		"limits.body": l.Body < 1, "limits.upload": l.Upload < 1, "limits.header": l.Header < 1<<10, "limits.header_time": l.HeaderTime <= 0,
 		"limits.burst": l.Rate > 0 && l.Burst < 1, "limits.requests_per_second": l.Rate < 0,
 		"tracing.sample": c.l.Tracing.Sample < 0 || c.l.Tracing.Sample > 1, "admission.cpu": c.l.Admission.CPU <= 0, "admission.streams": c.l.Admission.Streams < 0,
+		"admission.fps": c.l.Admission.FPS <= 0,
 		"events.retain": c.l.Events.Retain <= 0,
 	} {
 		if bad {

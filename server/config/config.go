@@ -92,6 +92,7 @@ type Tracing struct {
 type Admission struct {
 	Mode    string  `key:"mode" default:"refuse" oneof:"off warn refuse" usage:"what happens when analysing another stream would take more than there is"`
 	CPU     float64 `key:"cpu" default:"0.9" arg:"SHARE" usage:"of the processors that streams may take"`
+	FPS     float64 `key:"fps" default:"5" arg:"N" usage:"frames a second that each stream is to have when frames have to be left out; 1000: none are to be left out"`
 	Streams int     `key:"streams" default:"0" arg:"N" usage:"streams that may be analysed at once; 0: as many as the machine carries"`
 }
 

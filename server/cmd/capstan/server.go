@@ -352,7 +352,7 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
 		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events,
-		Admission: service.Admission{Mode: s.cfg.Admission.Mode, Share: s.cfg.Admission.CPU, Most: s.cfg.Admission.Streams},
+		Admission: service.Admission{Mode: s.cfg.Admission.Mode, Share: s.cfg.Admission.CPU, Most: s.cfg.Admission.Streams, Floor: s.cfg.Admission.FPS},
 		NoAuth:    s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})
 	if err != nil {
