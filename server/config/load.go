@@ -21,7 +21,7 @@ type Origin struct {
 const FileEnv = "CAPSTAN_CONFIG"
 
 // otherEnv are variables of Capstan that are no keys.
-var otherEnv = []string{FileEnv, "CAPSTAN_MODELS", "CAPSTAN_CACHE", "CAPSTAN_TRUST", "CAPSTAN_TESTDATA", "CAPSTAN_KEEP", "CAPSTAN_PYTHON", "CAPSTAN_ORT"}
+var otherEnv = []string{FileEnv, "CAPSTAN_MODELS", "CAPSTAN_CACHE", "CAPSTAN_TRUST", "CAPSTAN_PYTHON", "CAPSTAN_ONNXRUNTIME", "CAPSTAN_CAPSULE_KEY", "CAPSTAN_CAPSULE_KEY_FILE", "CAPSTAN_TESTDATA", "CAPSTAN_KEEP"}
 
 // Sources are where values come from, the strongest last: defaults, file, environment, flags.
 type Sources struct {
