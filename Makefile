@@ -79,7 +79,7 @@ lint: setup ## formatting, vet, staticcheck, gosec
 
 generate: setup ## write manifests, wire code and the picture of the plan again
 	@.ci/setup protobuf-compiler graphviz
-	go generate ./sdk/... ./capsules/...
+	go generate ./sdk/... ./capsules/... ./server/openapi
 	go run ./server/cmd/capstan plan --catalog capsules --active $(PICTURED) --format dot > docs/plan.dot
 	dot -Tsvg docs/plan.dot > docs/plan.svg
 
