@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"strings"
 
-
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/server/store"
 )
@@ -146,4 +145,3 @@ func sealOld[R any, P interface {
 	}
 	return nil
 }
-
