@@ -26,14 +26,16 @@ func settingsOf(list []core.CapsuleSetting) settings {
 	return out
 }
 
-// active says whether a capsule has a part in a stream (0: in all that do not say).
+// active says whether a capsule has a part in a stream (0: in all that do not say). One that is used
+// on demand only does too: it is here because somebody has named or sent it, or because the chain
+// that names faces was asked for.
 func (v settings) active(d core.Declaration, n core.StreamNumber) bool {
 	for _, n := range []core.StreamNumber{n, 0} {
 		if a := v[d.Name][n].Active; a != nil {
 			return *a
 		}
 	}
-	return !d.OnDemand
+	return true
 }
 
 func (s *Service) settings(ctx context.Context, capsule string) (v settings, err error) {
