@@ -165,7 +165,7 @@ func (s *Service) SaveDestination(ctx context.Context, c Caller, d Destination) 
 	}
 	out := shownDestination(row, nil)
 	out.Secret = generated
-	return out, s.cfg.Events.Reload(ctx)
+	return out, s.cfg.Events.Reload(context.WithoutCancel(ctx))
 }
 
 // admitDestination refuses what may not be changed, and keeps the secret of a destination that
@@ -223,7 +223,7 @@ func (s *Service) DeleteDestination(ctx context.Context, c Caller, id int64) err
 	if err != nil {
 		return err
 	}
-	return s.cfg.Events.Reload(ctx)
+	return s.cfg.Events.Reload(context.WithoutCancel(ctx))
 }
 
 // TestDestination sends an event of kind "test" to a destination at once, enabled or not, for

@@ -237,8 +237,11 @@ func (w *watcher) saveEnd(alert *core.Alert) bool {
 		if err != nil {
 			return err
 		}
-		is.End = alert.End
 		alert.Verified = is.Verified
+		if !is.End.IsZero() { // it was kept when saving seemed to have failed, and told
+			return nil
+		}
+		is.End = alert.End
 		if _, err = tx.SaveAlert(is); err != nil {
 			return err
 		}
