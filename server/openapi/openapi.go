@@ -41,6 +41,7 @@ type Tag struct {
 type Operation struct {
 	Method      string
 	Path        string // with {name} for what varies
+	Root        bool   // the path is not below the base
 	ID          string // unique, for generated clients
 	Tag         string
 	Summary     string
@@ -54,6 +55,7 @@ type Operation struct {
 	Answer      reflect.Type
 	AnswerTypes []string // media types of the answer; without Answer: bytes of these types
 	Errors      []int
+	Failure     reflect.Type // of a body of its own from 400 on, as JSON; nil: that of the API
 }
 
 // Document is an API in OpenAPI 3.1, as JSON values.
@@ -74,10 +76,14 @@ func Build(info Info, ops []Operation) (Document, error) {
 	b := &builder{defs: map[string]any{}, failures: map[string]any{}, names: map[string]reflect.Type{}}
 	paths := map[string]any{}
 	for _, op := range ops {
-		item, _ := paths[info.Base+op.Path].(map[string]any)
+		path := info.Base + op.Path
+		if op.Root {
+			path = op.Path
+		}
+		item, _ := paths[path].(map[string]any)
 		if item == nil {
 			item = map[string]any{}
-			paths[info.Base+op.Path] = item
+			paths[path] = item
 		}
 		item[strings.ToLower(op.Method)] = b.operation(info, op)
 		if b.err != nil {
@@ -191,6 +197,13 @@ func (b *builder) responses(info Info, op Operation) map[string]any {
 	}
 	out := map[string]any{strconv.Itoa(status): good}
 	if info.Failure == nil {
+		return out
+	}
+	if op.Failure != nil {
+		body := map[string]any{"application/json": map[string]any{"schema": b.schema(op.Failure)}}
+		for _, e := range op.Errors {
+			out[strconv.Itoa(e)] = map[string]any{"description": text(e), "content": body}
+		}
 		return out
 	}
 	for _, e := range op.Errors {

@@ -365,7 +365,10 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 // startDialects lets people in, and says so.
 func (s *server) startDialects(context.Context) (func(context.Context) error, error) {
 	s.front.Open("", brainframe.New(s.svc, s.log.Named("http"), brainframe.Options{MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)}))
-	s.native = native.New(s.svc, s.log.Named("http"), native.Options{Version: buildVersion(), MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)})
+	s.native = native.New(s.svc, s.log.Named("http"), native.Options{
+		Version: buildVersion(), MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload),
+		Others: map[string]func() ([]byte, error){"brainframe": brainframe.Document},
+	})
 	s.front.Open(native.Base, s.native)
 	s.site.Open(observe.Health{Database: s.asks, Broken: s.svc.Broken, Ready: s.svc.Ready}.Check, s.svc)
 	if s.password != "" {

@@ -29,6 +29,7 @@ var tags = []openapi.Tag{
 	{Name: "users", Description: "Who may do what, and who did."},
 	{Name: "tokens", Description: "Keys for programs."},
 	{Name: "server", Description: "The server and this document."},
+	{Name: "operations", Description: "For those who operate the server."},
 }
 
 // endless says in the document what the events of an operation carry.
@@ -91,7 +92,41 @@ func operations() []openapi.Operation {
 		}
 		ops = append(ops, op)
 	}
-	return ops
+	return append(ops, besides()...)
+}
+
+// What answers beside the API, at the server's root (package observe).
+
+type alive struct {
+	Status string `json:"status" description:"alive"`
+}
+
+type readiness struct {
+	Ready   bool              `json:"ready"`
+	Reasons map[string]string `json:"reasons,omitempty" description:"What is not well, by name."`
+}
+
+type refusal struct {
+	Error string `json:"error"`
+}
+
+type profilePath struct {
+	Profile string `path:"profile" description:"As of Go's net/http/pprof: heap, goroutine, profile, trace…"`
+	Seconds int64  `query:"seconds" minimum:"1" description:"How long profile and trace look."`
+}
+
+// besides tells of what operators ask.
+func besides() []openapi.Operation {
+	bytes := []string{"application/octet-stream"}
+	return []openapi.Operation{
+		{Method: get, Path: "/healthz", Root: true, Open: true, ID: "getHealth", Tag: "operations", Summary: "Whether the process is alive", Answer: reflect.TypeFor[alive]()},
+		{Method: get, Path: "/readyz", Root: true, Open: true, ID: "getReadiness", Tag: "operations", Summary: "Whether the server answers, and what is not well",
+			Answer: reflect.TypeFor[readiness](), Errors: []int{http.StatusServiceUnavailable}, Failure: reflect.TypeFor[readiness]()},
+		{Method: get, Path: "/metrics", Root: true, ID: "getMetrics", Tag: "operations", Summary: "Metrics for Prometheus", AnswerTypes: []string{"text/plain"},
+			Errors: []int{401, 404, 503}, Failure: reflect.TypeFor[refusal](), Description: "Takes the role viewer; the configuration may let anybody in, or nobody."},
+		{Method: get, Path: "/debug/pprof/{profile}", Root: true, ID: "getProfile", Tag: "operations", Summary: "Profiles of the server", AnswerTypes: bytes, Params: reflect.TypeFor[profilePath](),
+			Errors: []int{401, 403, 404, 503}, Failure: reflect.TypeFor[refusal](), Description: "Takes the role admin, and pprof in the configuration."},
+	}
 }
 
 // allErrors adds those that follow from what a route is.
