@@ -41,7 +41,8 @@ type Manifest struct {
 	Format  int       `json:"format"`
 	Capstan string    `json:"capstan"` // that has written it
 	Made    time.Time `json:"made"`
-	Schema  int       `json:"schema"` // version of the database
+	Schema  int       `json:"schema"`                   // version of the database
+	Apart   bool      `json:"database_apart,omitempty"` // the database is PostgreSQL's, and not in the archive
 	Files   []Entry   `json:"files"`
 	Damaged []string  `json:"damaged,omitempty"` // files that are not as the database says they were
 }
@@ -63,8 +64,10 @@ func (m Manifest) Bytes() (n int64) {
 
 // Write writes an archive of a data folder, whose server may run. It needs to write to the folder,
 // for the snapshot of the database. Files that are damaged are written as they are, and listed.
-func Write(ctx context.Context, w io.Writer, data, version string) (Manifest, error) {
-	m := Manifest{Format: format, Capstan: version, Made: time.Now().UTC().Truncate(time.Second)}
+// database is the URL of a PostgreSQL database, which only says what files there are: it is backed up
+// apart. Empty: it is SQLite, in the folder.
+func Write(ctx context.Context, w io.Writer, data, database, version string) (Manifest, error) {
+	m := Manifest{Apart: database != "", Format: format, Capstan: version, Made: time.Now().UTC().Truncate(time.Second)}
 	unlock, err := lock(data)
 	if err != nil {
 		return m, err
@@ -75,14 +78,16 @@ func Write(ctx context.Context, w io.Writer, data, version string) (Manifest, er
 		return m, fault(data, err)
 	}
 	defer os.RemoveAll(stage)
-	blobs, schema, err := freeze(ctx, data, stage)
+	blobs, schema, err := freeze(ctx, data, database, stage)
 	if err != nil {
 		return m, err
 	}
 	m.Schema = schema
 	a := archive{ctx: ctx, tar: tar.NewWriter(w), manifest: &m}
-	if err := a.add(dbName, filepath.Join(stage, dbName)); err != nil {
-		return m, err
+	if !m.Apart {
+		if err := a.add(dbName, filepath.Join(stage, dbName)); err != nil {
+			return m, err
+		}
 	}
 	for _, b := range blobs {
 		name := blobName(b.ID)
@@ -136,16 +141,10 @@ func fault(on string, err error) error {
 // freeze puts a snapshot of the database and a link to each of its files into the stage. A file that
 // is deleted between the two was deleted from the database as well: then it is tried anew, and in
 // the end the snapshot forgets the file, as the database has.
-func freeze(ctx context.Context, data, stage string) ([]core.Blob, int, error) {
+func freeze(ctx context.Context, data, database, stage string) ([]core.Blob, int, error) {
 	db := filepath.Join(stage, dbName)
 	for n := 1; ; n++ {
-		if err := os.RemoveAll(db); err != nil {
-			return nil, 0, fault(data, err)
-		}
-		if err := sqlstore.Snapshot(ctx, filepath.Join(data, dbName), db); err != nil {
-			return nil, 0, err
-		}
-		c, err := sqlstore.Inspect(ctx, db)
+		c, err := look(ctx, data, database, db)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -162,9 +161,26 @@ func freeze(ctx context.Context, data, stage string) ([]core.Blob, int, error) {
 			}
 		}
 		if len(gone) == 0 || n == attempts {
+			if database != "" {
+				return there, c.Version, nil
+			}
 			return there, c.Version, sqlstore.Forget(ctx, db, gone)
 		}
 	}
+}
+
+// look reads what is in the database: of SQLite in a snapshot, db.
+func look(ctx context.Context, data, database, db string) (sqlstore.Contents, error) {
+	if database != "" {
+		return sqlstore.InspectPostgres(ctx, database)
+	}
+	if err := os.RemoveAll(db); err != nil {
+		return sqlstore.Contents{}, fault(data, err)
+	}
+	if err := sqlstore.Snapshot(ctx, filepath.Join(data, dbName), db); err != nil {
+		return sqlstore.Contents{}, err
+	}
+	return sqlstore.Inspect(ctx, db)
 }
 
 func blobName(id core.BlobID) string { return fmt.Sprintf("blobs/%02x/%d", uint64(id)%256, int64(id)) }

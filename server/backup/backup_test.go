@@ -119,7 +119,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	m, err := Write(t.Context(), &b, h.dir, "v1")
+	m, err := Write(t.Context(), &b, h.dir, "", "v1")
 	if err != nil || len(m.Damaged) > 0 || len(m.Files) != 303 || m.Capstan != "v1" || m.Schema != sqlstore.SchemaVersion() {
 		t.Fatalf("%v: %d files, %d damaged", err, len(m.Files), len(m.Damaged))
 	}
@@ -170,7 +170,7 @@ func TestUnderLoad(t *testing.T) {
 	}()
 	for n := range 5 {
 		var b bytes.Buffer
-		m, err := Write(t.Context(), &b, h.dir, "v1")
+		m, err := Write(t.Context(), &b, h.dir, "", "v1")
 		if err != nil || len(m.Damaged) > 0 {
 			t.Fatalf("backup %d: %v %v", n, err, m.Damaged)
 		}
@@ -207,7 +207,7 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	m, err := Write(t.Context(), &b, h.dir, "v1")
+	m, err := Write(t.Context(), &b, h.dir, "", "v1")
 	if err != nil || !slices.Equal(m.Damaged, []string{blobName(id)}) {
 		t.Fatalf("%v %v", err, m.Damaged)
 	}
@@ -260,7 +260,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if _, err := Write(t.Context(), &b, h.dir, "v1"); err != nil {
+	if _, err := Write(t.Context(), &b, h.dir, "", "v1"); err != nil {
 		t.Fatal(err)
 	}
 	good := b.Bytes()
@@ -291,25 +291,26 @@ func TestRestoreRefuses(t *testing.T) {
 		kind core.Kind
 		text string
 	}{
-		"nothing":             {nil, core.Invalid, "no manifest at its end"},
-		"no archive":          {bytes.Repeat([]byte("x"), 2048), core.Invalid, "is damaged"},
-		"cut off":             {good[:len(good)/2], core.Invalid, "cut off"},
-		"without manifest":    {change(func(n []string, _ map[string][]byte) []string { return n[:len(n)-1] }), core.Invalid, "no manifest at its end"},
-		"without a file":      {change(func(n []string, _ map[string][]byte) []string { return slices.Delete(n, 1, 2) }), core.Invalid, "its manifest lists 2"},
-		"a changed file":      {change(func(n []string, c map[string][]byte) []string { c[blobName(id)][0]++; return n }), core.Invalid, "not as the manifest says"},
-		"a damaged database":  {change(func(n []string, c map[string][]byte) []string { copy(c[dbName][100:], make([]byte, 3000)); return n }), core.Invalid, "not as the manifest says"},
-		"a file of a newer":   {manifest(func(m *Manifest) { m.Schema = 1 << 20 }), core.Unsupported, "databases up to"},
-		"a format of a newer": {manifest(func(m *Manifest) { m.Format++ }), core.Unsupported, "format 2"},
-		"a lie":               {manifest(func(m *Manifest) { m.Files[1].SHA256 = m.Files[0].SHA256 }), core.Invalid, "not as the manifest says"},
-		"another version":     {manifest(func(m *Manifest) { m.Schema-- }), core.Invalid, "and the manifest says"},
-		"leaves the folder":   {extra("files/../../x"), core.Invalid, "no place in a backup"},
-		"an absolute path":    {extra("files//etc/x"), core.Invalid, "no place in a backup"},
-		"over the database":   {extra("files/capstan.db"), core.Invalid, "no place in a backup"},
-		"a wrong shard":       {extra("blobs/00/7"), core.Invalid, "no place in a backup"},
-		"a blob by the side":  {extra("files/blobs/07/7"), core.Invalid, "no place in a backup"},
-		"a link":              {written(names, content, tar.TypeSymlink), core.Invalid, "no place in a backup"},
-		"more behind it":      {change(func(n []string, c map[string][]byte) []string { c["files/x"] = nil; return append(n, "files/x") }), core.Invalid, "follows the manifest"},
-		"a file twice":        {change(func(n []string, _ map[string][]byte) []string { return append([]string{n[0]}, n...) }), core.Invalid, "no place in a backup"},
+		"nothing":                     {nil, core.Invalid, "no manifest at its end"},
+		"no archive":                  {bytes.Repeat([]byte("x"), 2048), core.Invalid, "is damaged"},
+		"cut off":                     {good[:len(good)/2], core.Invalid, "cut off"},
+		"without manifest":            {change(func(n []string, _ map[string][]byte) []string { return n[:len(n)-1] }), core.Invalid, "no manifest at its end"},
+		"without a file":              {change(func(n []string, _ map[string][]byte) []string { return slices.Delete(n, 1, 2) }), core.Invalid, "its manifest lists 2"},
+		"a changed file":              {change(func(n []string, c map[string][]byte) []string { c[blobName(id)][0]++; return n }), core.Invalid, "not as the manifest says"},
+		"a damaged database":          {change(func(n []string, c map[string][]byte) []string { copy(c[dbName][100:], make([]byte, 3000)); return n }), core.Invalid, "not as the manifest says"},
+		"a file of a newer":           {manifest(func(m *Manifest) { m.Schema = 1 << 20 }), core.Unsupported, "databases up to"},
+		"a format of a newer":         {manifest(func(m *Manifest) { m.Format++ }), core.Unsupported, "format 2"},
+		"a lie":                       {manifest(func(m *Manifest) { m.Files[1].SHA256 = m.Files[0].SHA256 }), core.Invalid, "not as the manifest says"},
+		"a database apart, and in it": {manifest(func(m *Manifest) { m.Apart = true }), core.Invalid, "says otherwise"},
+		"another version":             {manifest(func(m *Manifest) { m.Schema-- }), core.Invalid, "and the manifest says"},
+		"leaves the folder":           {extra("files/../../x"), core.Invalid, "no place in a backup"},
+		"an absolute path":            {extra("files//etc/x"), core.Invalid, "no place in a backup"},
+		"over the database":           {extra("files/capstan.db"), core.Invalid, "no place in a backup"},
+		"a wrong shard":               {extra("blobs/00/7"), core.Invalid, "no place in a backup"},
+		"a blob by the side":          {extra("files/blobs/07/7"), core.Invalid, "no place in a backup"},
+		"a link":                      {written(names, content, tar.TypeSymlink), core.Invalid, "no place in a backup"},
+		"more behind it":              {change(func(n []string, c map[string][]byte) []string { c["files/x"] = nil; return append(n, "files/x") }), core.Invalid, "follows the manifest"},
+		"a file twice":                {change(func(n []string, _ map[string][]byte) []string { return append([]string{n[0]}, n...) }), core.Invalid, "no place in a backup"},
 	} {
 		parent := t.TempDir()
 		to := filepath.Join(parent, "data")
@@ -323,12 +324,32 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
+// TestApart restores what a server on PostgreSQL has in its folder.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	m, err := json.Marshal(Manifest{Format: format, Apart: true, Files: []Entry{{"files/keys/secrets.key", 1, "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := written([]string{"files/keys/secrets.key", manifestName}, map[string][]byte{"files/keys/secrets.key": []byte("x"), manifestName: m}, 0)
+	to := filepath.Join(t.TempDir(), "data")
+	if _, err := Restore(t.Context(), bytes.NewReader(archive), to); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(to, "keys", "secrets.key")); err != nil || string(text) != "x" {
+		t.Errorf("%q %v", text, err)
+	}
+	if _, err := Write(t.Context(), io.Discard, to, "postgres://nobody@127.0.0.1:1/none", "v1"); err == nil {
+		t.Error("it is backed up without its database")
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := Write(t.Context(), io.Discard, filepath.Join(t.TempDir(), "none"), ""); core.KindOf(err) != core.NotFound || !strings.Contains(err.Error(), "--data") {
+	if _, err := Write(t.Context(), io.Discard, filepath.Join(t.TempDir(), "none"), "", ""); core.KindOf(err) != core.NotFound || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("no folder: %v", err)
 	}
-	if _, err := Write(t.Context(), io.Discard, t.TempDir(), ""); core.KindOf(err) != core.NotFound {
+	if _, err := Write(t.Context(), io.Discard, t.TempDir(), "", ""); core.KindOf(err) != core.NotFound {
 		t.Errorf("no database: %v", err)
 	}
 	h := open(t, filepath.Join(t.TempDir(), "data"))
@@ -337,7 +358,7 @@ func TestWriteRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	if _, err := Write(t.Context(), io.Discard, h.dir, ""); core.KindOf(err) != core.Invalid || !strings.Contains(err.Error(), "another backup") {
+	if _, err := Write(t.Context(), io.Discard, h.dir, "", ""); core.KindOf(err) != core.Invalid || !strings.Contains(err.Error(), "another backup") {
 		t.Errorf("two at once: %v", err)
 	}
 }

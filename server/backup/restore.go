@@ -214,8 +214,11 @@ func (u *unpacker) check(m Manifest) error {
 			return broken(fmt.Sprintf("%.200q", e.Name), "it is not as the manifest says: it was changed or damaged")
 		}
 	}
-	if _, ok := u.seen[dbName]; !ok {
-		return broken(dbName, "there is no database in it")
+	if _, ok := u.seen[dbName]; m.Apart != !ok {
+		return broken(dbName, "the manifest says otherwise of where the database is")
+	}
+	if m.Apart {
+		return nil
 	}
 	c, err := sqlstore.Inspect(u.ctx, filepath.Join(u.stage, dbName))
 	if err != nil {

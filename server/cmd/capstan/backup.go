@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 )
 
 func backupCommand() *cobra.Command {
-	var data string
+	var data, database string
 	cmd := &cobra.Command{
 		Use:   "backup FILE|-",
 		Short: "Write what a server keeps into one file, also while it runs",
@@ -30,10 +31,11 @@ Exit status: 0 done, 1 failed or done with damaged files (which are named), 2 wr
 		Example: "  capstan backup capstan.tar --data /var/lib/capstan\n  capstan backup - --data /var/lib/capstan | zstd > capstan.tar.zst",
 		Args:    oneFile("backup"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return writeBackup(cmd.Context(), args[0], data, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return writeBackup(cmd.Context(), args[0], data, database, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", dataFolder(), "`DIR` of the server (default: $CAPSTAN_DATA)")
+	cmd.Flags().StringVar(&database, "database", "", "`URL` of the server's PostgreSQL database, which is backed up apart (default: $CAPSTAN_DATABASE)")
 	return cmd
 }
 
@@ -91,9 +93,18 @@ func dataFolder() string {
 }
 
 // writeBackup writes a backup, to a file under its name only when it is complete.
-func writeBackup(ctx context.Context, file, data string, out, say io.Writer) error {
+func writeBackup(ctx context.Context, file, data, database string, out, say io.Writer) error {
+	if database == "" {
+		database = os.Getenv("CAPSTAN_DATABASE")
+	}
+	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
+		if path != filepath.Join(data, "capstan.db") {
+			return core.Faultf(core.Unsupported, "backup", "", "only an SQLite database in the data folder is backed up, as DATA/capstan.db")
+		}
+		database = ""
+	}
 	if file == "-" {
-		m, err := backup.Write(ctx, out, data, buildVersion())
+		m, err := backup.Write(ctx, out, data, database, buildVersion())
 		return judgeBackup(say, "backed up "+data, m, interruptedOr(ctx, err))
 	}
 	if _, err := os.Lstat(file); err == nil {
@@ -104,7 +115,7 @@ func writeBackup(ctx context.Context, file, data string, out, say io.Writer) err
 		return fmt.Errorf("backup: %w", err)
 	}
 	defer os.Remove(part.Name())
-	m, err := backup.Write(ctx, part, data, buildVersion())
+	m, err := backup.Write(ctx, part, data, database, buildVersion())
 	if err == nil {
 		err = part.Sync()
 	}
@@ -120,6 +131,9 @@ func judgeBackup(say io.Writer, what string, m backup.Manifest, err error) error
 	}
 	if err := tell(say, what, m); err != nil {
 		return err
+	}
+	if m.Apart {
+		fmt.Fprintln(say, "the database is not in it: keep it by pg_dump (docs/4-operate.md)")
 	}
 	if len(m.Damaged) > 0 {
 		return core.Faultf(core.Invalid, "backup", "", "the backup is complete, but %d files are damaged and were written as they are: %.500v", len(m.Damaged), m.Damaged)

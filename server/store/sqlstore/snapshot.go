@@ -74,12 +74,26 @@ func Inspect(ctx context.Context, file string) (c Contents, err error) {
 		return c, err
 	}
 	defer db.Close()
-	damaged := func(err error) error {
-		return core.Faultf(core.Invalid, "inspect database", "", "it is damaged, or no database of Capstan: %w", err)
-	}
 	var verdict string
 	if err := db.NewRaw("PRAGMA integrity_check(1)").Scan(ctx, &verdict); err != nil || verdict != "ok" {
-		return c, damaged(errors.Join(err, errors.New(verdict)))
+		return c, core.Faultf(core.Invalid, "inspect database", "", "it is damaged, or no database of Capstan: %w", errors.Join(err, errors.New(verdict)))
+	}
+	return contents(ctx, db)
+}
+
+// InspectPostgres reads a PostgreSQL database that may be in use, without bringing it up to date.
+func InspectPostgres(ctx context.Context, url string) (c Contents, err error) {
+	s, err := openPostgres(url)
+	if err != nil {
+		return c, err
+	}
+	defer s.Close()
+	return contents(ctx, s.read)
+}
+
+func contents(ctx context.Context, db *bun.DB) (c Contents, err error) {
+	damaged := func(err error) error {
+		return core.Faultf(core.Invalid, "inspect database", "", "it cannot be read, is damaged, or none of Capstan: %w", err)
 	}
 	if err := db.NewRaw("SELECT version FROM schema_version").Scan(ctx, &c.Version); err != nil {
 		return c, damaged(err)
