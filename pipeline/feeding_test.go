@@ -18,7 +18,7 @@ import (
 )
 
 // engineOf gives an engine over media with the given capsules, closed at the end of the test.
-func engineOf(t *testing.T, media pipeline.Media, capsules ...*pipelinetest.Capsule) *pipeline.Engine {
+func engineOf(t testing.TB, media pipeline.Media, capsules ...*pipelinetest.Capsule) *pipeline.Engine {
 	t.Helper()
 	e := pipeline.New(media, hclog.NewNullLogger())
 	for _, c := range capsules {
@@ -39,7 +39,7 @@ func engineOf(t *testing.T, media pipeline.Media, capsules ...*pipelinetest.Caps
 	return e
 }
 
-func open(t *testing.T, e *pipeline.Engine, job pipeline.Job) *pipeline.Session {
+func open(t testing.TB, e *pipeline.Engine, job pipeline.Job) *pipeline.Session {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
