@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/capstan-video/capstan/core"
@@ -100,13 +100,11 @@ func toState(s service.StreamState) streamState {
 	}
 }
 
-// unsecret takes passwords out of an error's text that is nothing but a URL and words.
-func unsecret(text string) string {
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return text
-}
+// secretInURL is the password of a URL, wherever in a text it stands.
+var secretInURL = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s@]*@`)
+
+// unsecret takes the passwords of cameras out of what went wrong with them.
+func unsecret(text string) string { return secretInURL.ReplaceAllString(text, "$1:xxxxx@") }
 
 func toPremises(p core.Premises) premises { return premises{int64(p.ID), p.Name} }
 

@@ -58,6 +58,7 @@ type Options struct {
 	MaxUpload  int64         // bytes of an uploaded file; default 64 GiB
 	KeepAlive  time.Duration // between two signs of life of live results; default 10 s
 	ReadLimit  time.Duration // for a body; of an upload, between two parts of it; default 60 s
+	Recheck    time.Duration // how often a reader of live results has to be let in anew; default 1 min
 	WriteLimit time.Duration // after which a reader of live results that takes nothing is let go; default 30 s
 
 	// Others are documents of the other APIs of the server, by name, for the page.
@@ -72,6 +73,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.KeepAlive, 10*time.Second)
 	fill(&o.ReadLimit, time.Minute)
 	fill(&o.WriteLimit, 30*time.Second)
+	fill(&o.Recheck, time.Minute)
 	return o
 }
 

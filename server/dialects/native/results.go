@@ -70,7 +70,7 @@ func (a *api) follow(r *request, n core.StreamNumber, detections bool) (raw, err
 		return raw{}, err
 	}
 	defer watch.Close()
-	follower := &follower{request: r, watch: watch, detections: detections}
+	follower := &follower{request: r, watch: watch, detections: detections, checked: time.Now()}
 	if strings.EqualFold(r.GetHeader("Upgrade"), "websocket") {
 		return raw{}, follower.socket(ctx)
 	}
@@ -95,15 +95,28 @@ type follower struct {
 	*request
 	watch      *service.Watch
 	detections bool
+	checked    time.Time // when the reader was last let in
+}
+
+// let says whether the reader may read on: not when the session or token is over meanwhile.
+func (f *follower) let() bool {
+	if time.Since(f.checked) < f.opt.Recheck {
+		return true
+	}
+	f.checked = time.Now()
+	who, _, err := f.authenticate(f.Context)
+	return core.KindOf(err) != core.Denied && (err != nil || who.Role.May(core.Viewer))
 }
 
 // next waits for updates; none without an error when it is time for a sign of life. ended says
-// that the server stops.
+// that the server stops, or that the reader may not read on.
 func (f *follower) next(ctx context.Context) (list []*service.Update, missed service.Missed, ended bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, f.opt.KeepAlive)
 	defer cancel()
 	list, missed, err = f.watch.Next(limited)
 	switch {
+	case !f.let():
+		return nil, missed, true, nil
 	case core.KindOf(err) == core.Closed:
 		return nil, missed, true, nil
 	case err != nil && ctx.Err() == nil:
@@ -170,7 +183,7 @@ func (f *follower) socket(ctx context.Context) error {
 		case err != nil:
 			return nil // the reader has gone
 		case ended:
-			_ = c.Close(websocket.StatusGoingAway, "the server is stopping")
+			_ = c.Close(websocket.StatusGoingAway, "the server is stopping, or the session is over")
 			return nil
 		}
 		if err := f.send(ctx, c, list, missed); err != nil {

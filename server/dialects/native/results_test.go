@@ -187,6 +187,39 @@ func TestEventsEnd(t *testing.T) {
 	problemIs(t, w.ask("GET", "/streams", nil), 503, "closed")
 }
 
+// TestEventsOfTheRevoked ends what a token reads that is revoked.
+func TestEventsOfTheRevoked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{KeepAlive: 5 * time.Millisecond, Recheck: time.Millisecond})
+	w.must(201, "POST", "/users", `{"name":"vic","role":"viewer","password":"p"}`)
+	secret := w.must(201, "POST", "/tokens", `{"name":"wall","role":"viewer"}`, "vic:p")["secret"].(string)
+	s := httptest.NewServer(w)
+	defer s.Close()
+	c, _, err := dial(t, s.URL, http.Header{"Authorization": {"Bearer " + secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(204, "DELETE", "/users/2", nil)
+	for err == nil {
+		_, _, err = c.Read(t.Context())
+	}
+	if websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("it ended by %v", err)
+	}
+}
+
+func TestUnsecret(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"stream-1: rtsp://eve:s3cr/et@10.0.0.7/1: refused": "stream-1: rtsp://eve:xxxxx@10.0.0.7/1: refused",
+		"http://a:b@c and rtsps://d:e@f":                   "http://a:xxxxx@c and rtsps://d:xxxxx@f", "rtsp://10.0.0.7:554/1": "rtsp://10.0.0.7:554/1", "12:30 a@b": "12:30 a@b",
+	} {
+		if got := unsecret(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
 func dial(t testing.TB, address string, header http.Header) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

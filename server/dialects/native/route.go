@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -236,8 +235,7 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// unchanged holds If-Match against what there is now. Who has the answer true holds the lock of
-// changes and gives it back by done.
+// unchanged holds If-Match against what there is now. The lock of changes is held.
 func (r *request) unchanged(now tagged) error {
 	want := r.GetHeader("If-Match")
 	if want == "" || matches(want, etag(now)) {
@@ -270,10 +268,4 @@ func (r *request) bodyRead(err error) error {
 		_ = http.NewResponseController(r.Writer).SetReadDeadline(time.Time{})
 	}
 	return err
-}
-
-// faultOn says whether err is a fault of this kind on this noun.
-func faultOn(err error, kind core.Kind, on string) bool {
-	var f *core.Fault
-	return errors.As(err, &f) && f.Kind == kind && f.On == on
 }

@@ -89,7 +89,7 @@ func (a *api) alertRoutes() []route {
 // live is told of the two routes of results.
 const live = "Server-sent events, or a WebSocket (a message for each result) where the request asks for one. " +
 	"The first results tell what is known now; from then on each tells what is new of a stream. A reader that is slow gets the newest and is told how many it has skipped. " +
-	"After `Last-Event-ID` nothing is told of streams that have not changed since. `event: end` (1001 of a WebSocket) says that the server stops."
+	"After `Last-Event-ID` nothing is told of streams that have not changed since. `event: end` (1001 of a WebSocket) says that the server stops, or that the session or token is over."
 
 func (a *api) resultRoutes() []route {
 	types := []string{"text/event-stream"}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -33,7 +34,8 @@ func (a *api) createStream(r *request, _ none, in streamInput) (stream, error) {
 	}
 	if in.Analyze {
 		if err := a.svc.Analyze(r.ctx(), r.who, cfg.Number, true); err != nil {
-			return stream{}, err
+			// Who asked for a stream that runs gets that or none.
+			return stream{}, errors.Join(err, a.svc.DeleteStream(context.WithoutCancel(r.ctx()), r.who, cfg.Number))
 		}
 		cfg.Analyze = true
 	}
