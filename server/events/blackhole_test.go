@@ -28,7 +28,9 @@ func TestBlackHole(t *testing.T) {
 				var mu sync.Mutex
 				var open sync.WaitGroup
 				accepted := 0
+				closed := make(chan struct{})
 				go func() {
+					defer close(closed)
 					for {
 						c, err := l.Accept()
 						if err != nil {
@@ -65,6 +67,8 @@ func TestBlackHole(t *testing.T) {
 				if n == 0 {
 					t.Error("nothing called")
 				}
+				_ = l.Close()
+				<-closed // nothing is added any more
 				gone := make(chan struct{})
 				go func() { defer close(gone); open.Wait() }()
 				select {

@@ -110,7 +110,7 @@ func newTaken(in *inbox) *taken {
 // each of them in the end, in order.
 func TestMQTTComesAndGoes(t *testing.T) {
 	t.Parallel()
-	const streams, each, restarts = 4, 150, 5
+	const streams, each, restarts = 4, 80, 4
 	var in inbox
 	hook := newTaken(&in)
 	address, stop := broker(t, "127.0.0.1:0", hook, nil, nil)
@@ -200,7 +200,7 @@ func natsServer(t *testing.T, change func(*server.Options)) (at string, stop fun
 // It has kept each event once, in order.
 func TestNATSComesAndGoes(t *testing.T) {
 	t.Parallel()
-	const streams, each, restarts = 4, 100, 4
+	const streams, each, restarts = 4, 60, 3
 	dir := t.TempDir()
 	keep := func(port int) func(o *server.Options) {
 		return func(o *server.Options) { o.JetStream, o.StoreDir, o.Port = true, dir, port }

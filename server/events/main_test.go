@@ -21,7 +21,7 @@ import (
 const childEnv = "CAPSTAN_TEST_TELL"
 
 // kills is how often the teller is killed.
-const kills = 25
+const kills = 15
 
 // killedStreams are the streams of the killed teller.
 const killedStreams = 3
