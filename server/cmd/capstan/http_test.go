@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/capstan-video/capstan/sdk/onnx/files"
 	"github.com/capstan-video/capstan/server/config"
@@ -100,5 +103,32 @@ func TestScripts(t *testing.T) {
 	}
 	if tests != 2 {
 		t.Errorf("the webhooks were told %v", hook.types)
+	}
+	toldGoodbye(t, s)
+}
+
+// toldGoodbye stops the server: who reads from a WebSocket is told so.
+func toldGoodbye(t *testing.T, s *served) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	header := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("admin:a test's own"))}}
+	c, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(s.url, "http")+"/capstan/v1/results", &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, _, err := c.Read(ctx); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	s.stop()
+	if err := <-ended; websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the WebSocket ended by %v", err)
 	}
 }
