@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/capstan-video/capstan/server/config"
+	"github.com/capstan-video/capstan/server/egress"
+	"github.com/capstan-video/capstan/server/events"
 )
 
 func configCommand() *cobra.Command {
@@ -40,6 +43,9 @@ Exit status: 0 it can be used, 1 it cannot.`,
 			for _, w := range l.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+w)
 			}
+			if err == nil {
+				err = checkDestinations(l.Events)
+			}
 			if err != nil {
 				return err
 			}
@@ -51,6 +57,18 @@ Exit status: 0 it can be used, 1 it cannot.`,
 			return err
 		},
 	}
+}
+
+// checkDestinations says what is wrong with where events are to go, as the start would.
+func checkDestinations(c config.Events) error {
+	list, err := destinations(c)
+	errs := []error{err}
+	for _, d := range list {
+		if err := events.Check(d, egress.Guard{AllowLocal: c.AllowLocal}); err != nil {
+			errs = append(errs, fmt.Errorf("events: %s: %w", d.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func printConfigCommand() *cobra.Command {

@@ -12,8 +12,9 @@ import (
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")
-	for file, text := range map[string]string{good: "log: {level: info}\nadmin_password: hunter2\n", bad: "lisen: [a]\nlog: {level: loud}\n"} {
+	good, bad, local := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "local.yaml")
+	for file, text := range map[string]string{good: "log: {level: info}\nadmin_password: hunter2\n", bad: "lisen: [a]\nlog: {level: loud}\n",
+		local: "events: {webhooks: [{url: 'http://127.0.0.1/x'}, {url: 'https://x.example/', secret: short}]}\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -23,9 +24,10 @@ func TestConfig(t *testing.T) {
 		fails  bool
 		output []string
 	}{
-		"good":  {[]string{"check", good}, false, []string{good + ": good"}},
-		"bad":   {[]string{"check", bad}, true, []string{bad + ":1:1: lisen: there is no such key (did you mean listen?)", bad + `:2:14: log.level: "loud" is not one of`}},
-		"print": {[]string{"print", "--config", good, "--listen", "127.0.0.1:7"}, false, []string{`level: "info" # ` + good + ":1", `listen: ["127.0.0.1:7"] # --listen`, `admin_password: "********"`}},
+		"good":   {[]string{"check", good}, false, []string{good + ": good"}},
+		"bad":    {[]string{"check", bad}, true, []string{bad + ":1:1: lisen: there is no such key (did you mean listen?)", bad + `:2:14: log.level: "loud" is not one of`}},
+		"events": {[]string{"check", local}, true, []string{"events: webhook 1: ", "events: webhook 2: ", "want at least 16"}},
+		"print":  {[]string{"print", "--config", good, "--listen", "127.0.0.1:7"}, false, []string{`level: "info" # ` + good + ":1", `listen: ["127.0.0.1:7"] # --listen`, `admin_password: "********"`}},
 	} {
 		var out bytes.Buffer
 		cmd := rootCommand()

@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,6 +34,14 @@ func TestWhileStarting(t *testing.T) {
 	c.Capsules.Dirs, c.Capsules.Unsafe = []string{fewCapsules(t)}, true
 	out := &said{}
 	s := newServer(&config.Loaded{Config: c}, hclog.NewNullLogger(), out)
+	path := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	env := map[string]string{"NOTIFY_SOCKET": path}
+	s.notify = lifecycle.NewNotifier(func(name string) string { return env[name] })
 	front, in := false, false
 	var parts []lifecycle.Part
 	for _, p := range s.parts() {
@@ -46,6 +57,11 @@ func TestWhileStarting(t *testing.T) {
 	r, err := lifecycle.Start(t.Context(), hclog.NewNullLogger(), stopTimeout, parts)
 	if err != nil {
 		t.Fatal(err)
+	}
+	told := make([]byte, 64)
+	_ = systemd.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := systemd.Read(told); err != nil || string(told[:n]) != "READY=1" {
+		t.Errorf("systemd was told %q: %v", told[:n], err)
 	}
 	if err := r.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -170,8 +186,51 @@ func TestServeTraces(t *testing.T) {
 			t.Fatal("nothing is seen")
 		}
 	}
+	metricsGrow(t, s)
 	s.stop()
 	if got.Load() < 1000 {
 		t.Errorf("%d bytes of traces", got.Load())
+	}
+}
+
+// metricsGrow holds /metrics against a stream that runs: what was counted stays when it is switched
+// off and on again.
+func metricsGrow(t *testing.T, s *served) {
+	t.Helper()
+	value := func(sample string) float64 {
+		t.Helper()
+		var text []byte
+		if code := s.call("GET", "/metrics", "", nil, &text); code != http.StatusOK {
+			t.Fatalf("/metrics: %d", code)
+		}
+		m := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(sample) + " (.+)$").FindSubmatch(text)
+		if m == nil {
+			return 0
+		}
+		v, err := strconv.ParseFloat(string(m[1]), 64)
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	const calls = `capstan_capsule_calls_total{capsule="detector_face_pigo"}`
+	before := value(calls)
+	for _, sample := range []string{
+		calls, `capstan_stream_frames_total{stream="1"}`, `capstan_stream_state{state="running",stream="1"}`, `capstan_stream_latency_seconds_count{stream="1"}`,
+		`capstan_capsule_memory_bytes{capsule="detector_face_pigo"}`, `capstan_capsule_compute_seconds_total{capsule="detector_face_pigo"}`, "capstan_data_bytes",
+		`capstan_http_requests_total{method="GET",route="/api/streams/status",status="200"}`, `capstan_store_seconds_count{kind="update"}`, "capstan_disk_free_bytes",
+	} {
+		if v := value(sample); v <= 0 {
+			t.Errorf("%s is %g", sample, v)
+		}
+	}
+	s.call("PUT", "/api/streams/1/analyze", "", false, nil)
+	if idle := value(`capstan_streams{state="idle"}`); idle != 1 {
+		t.Errorf("%g idle streams", idle)
+	}
+	off := value(calls)
+	s.call("PUT", "/api/streams/1/analyze", "", true, nil)
+	if on := value(calls); before > off || off > on {
+		t.Errorf("calls went from %g to %g to %g", before, off, on)
 	}
 }
