@@ -143,13 +143,21 @@ func (s *Service) Observe(ctx context.Context) (Observation, error) {
 	if err != nil {
 		return o, err
 	}
+	s.mu.Lock()
+	runners := maps.Clone(s.runners)
+	s.mu.Unlock()
+	s.count(&o, list, runners)
+	o.Subscribers = s.hub.count()
+	o.Begun, o.Ended, o.Unsaved = s.begun.Load(), s.ended.Load(), s.unsaved.Load()
+	return o, nil
+}
+
+// count puts in what streams and capsules have counted.
+func (s *Service) count(o *Observation, list []core.StreamConfig, runners map[core.StreamNumber]*runner) {
 	there := map[core.StreamNumber]bool{}
 	for _, cfg := range list {
 		there[cfg.Number] = true
 	}
-	s.mu.Lock()
-	runners := maps.Clone(s.runners)
-	s.mu.Unlock()
 	streams, capsules := s.tally.now(runners, there)
 	for _, cfg := range list {
 		r := runners[cfg.Number]
@@ -172,9 +180,6 @@ func (s *Service) Observe(ctx context.Context) (Observation, error) {
 		one.CapsuleStats = c.Stats()
 		o.Capsules = append(o.Capsules, one)
 	}
-	o.Subscribers = s.hub.count()
-	o.Begun, o.Ended, o.Unsaved = s.begun.Load(), s.ended.Load(), s.unsaved.Load()
-	return o, nil
 }
 
 // Broken names the capsules that do not run, with why.
