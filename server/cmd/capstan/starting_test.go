@@ -234,3 +234,22 @@ func metricsGrow(t *testing.T, s *served) {
 		t.Errorf("calls went from %g to %g to %g", before, off, on)
 	}
 }
+
+// TestNoAuthIsLoud wants a server without passwords to say so at the level that is logged by default,
+// and louder where everybody reaches it.
+func TestNoAuthIsLoud(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[config.Openness]string{config.Closed: "", config.OnLoopback: "[WARN]  authorization is off: everybody on this machine", config.Everywhere: "[ERROR] AUTHORIZATION IS OFF: everybody who reaches this machine is an administrator"} {
+		var out bytes.Buffer
+		c := config.Default()
+		c.Listen, c.NoAuth = []string{"127.0.0.1:0"}, mode
+		s := newServer(&config.Loaded{Config: c}, hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.LevelFromString(c.Log.Level)}), io.Discard)
+		stop, err := s.startAddresses(t.Context())
+		if err == nil {
+			err = stop(t.Context())
+		}
+		if err != nil || !strings.Contains(out.String(), want) || want == "" && out.Len() > 0 {
+			t.Errorf("%s: %v %q, want %q", mode, err, out.String(), want)
+		}
+	}
+}
