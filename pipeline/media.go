@@ -22,6 +22,9 @@ type Source struct {
 	// KeyframesOnly has the decoder see only frames that stand for themselves. The others are
 	// counted as Skipped.
 	KeyframesOnly bool
+
+	// Pipeline is a line of pipeline/launchline that the URL is played through; empty: Media's own.
+	Pipeline string
 }
 
 // Media opens sources. pipeline/gstreamer is the real one, pipeline/pipelinetest a scripted one.

@@ -744,6 +744,8 @@ static void on_source_setup(GstElement *bin, GstElement *source, gpointer data) 
   }
 }
 
+void bus_video_only(void *rtspsrc) { g_signal_connect(rtspsrc, "select-stream", G_CALLBACK(is_video), NULL); }
+
 // decodebin shows nothing before a demuxer says that it has no more tracks, which this one says
 // only when it is told that there is one: else a slow MJPEG camera would open after minutes.
 static void on_element(GstBin *bin, GstBin *sub, GstElement *e, gpointer data) {
@@ -900,7 +902,12 @@ static void on_decoder(GstBin *bin, GstBin *sub, GstElement *e, gpointer data) {
 
 static void sink_drop_closure(gpointer s, GClosure *c) { bus_sink_unref(s); }
 
+static void on_child(const GValue *item, gpointer s) { on_decoder(NULL, NULL, GST_ELEMENT(g_value_get_object(item)), s); }
+
 void bus_key_frames_only(void *bin, bus_sink *s) {
+  GstIterator *there = gst_bin_iterate_recurse(GST_BIN(bin));
+  gst_iterator_foreach(there, on_child, s);
+  gst_iterator_free(there);
   g_signal_connect_data(bin, "deep-element-added", G_CALLBACK(on_decoder), sink_ref(s), sink_drop_closure, 0);
 }
 
@@ -942,6 +949,39 @@ int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts
 
 int bus_queued(void *appsrc) { return (int)gst_app_src_get_current_level_buffers(GST_APP_SRC(appsrc)); }
 void bus_end(void *appsrc) { gst_app_src_end_of_stream(GST_APP_SRC(appsrc)); }
+
+// ---- encoded pictures ----
+
+static int64_t time_or_none(GstClockTime t) { return GST_CLOCK_TIME_IS_VALID(t) ? (int64_t)t : -1; }
+
+int bus_pull_unit(void *appsink, int64_t wait_ns, bus_unit *u) {
+  memset(u, 0, sizeof *u);
+  GstAppSink *sink = GST_APP_SINK(appsink);
+  GstSample *sample = gst_app_sink_try_pull_sample(sink, (GstClockTime)wait_ns);
+  if (!sample) return gst_app_sink_is_eos(sink) ? BUS_EOS : BUS_NOTHING;
+  GstBuffer *b = gst_sample_get_buffer(sample);
+  if (b) {
+    gsize size = 0;
+    gst_buffer_extract_dup(b, 0, (gsize)-1, &u->data, &size);
+    u->size = (int64_t)size;
+    u->pts = time_or_none(GST_BUFFER_PTS(b));
+    u->dts = time_or_none(GST_BUFFER_DTS(b));
+    u->duration = time_or_none(GST_BUFFER_DURATION(b));
+    u->delta = GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_DELTA_UNIT);
+  }
+  gst_sample_unref(sample);
+  return b ? BUS_FRAME : BUS_NOTHING;
+}
+
+char *bus_format(void *appsink) {
+  GstPad *pad = gst_element_get_static_pad(appsink, "sink");
+  GstCaps *caps = gst_pad_get_current_caps(pad);
+  gst_object_unref(pad);
+  if (!caps) return NULL;
+  char *name = gst_caps_get_size(caps) > 0 ? g_strdup(gst_structure_get_name(gst_caps_get_structure(caps, 0))) : NULL;
+  gst_caps_unref(caps);
+  return name;
+}
 
 // ---- what is installed ----
 

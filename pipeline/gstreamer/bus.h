@@ -72,14 +72,29 @@ typedef struct {
 // Takes o over and frees it with the element.
 void bus_on_source_setup(void *uridecodebin, bus_source_options *o);
 
-// Has the decoders of a uridecodebin see key frames only; s counts the others.
-void bus_key_frames_only(void *uridecodebin, bus_sink *s);
+// Has a rtspsrc ask for no sound.
+void bus_video_only(void *rtspsrc);
+
+// Has the decoders of a bin, those that come later too, see key frames only; s counts the others.
+void bus_key_frames_only(void *bin, bus_sink *s);
 
 int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
 // -1 when not known.
 int64_t bus_duration(void *element);
 // The length in bytes of what the source element of a uridecodebin reads; -1 when not known.
 int64_t bus_source_bytes(void *uridecodebin);
+
+// One encoded picture.
+typedef struct {
+  void *data;  // to be freed with g_free
+  int64_t size, pts, dts, duration;  // ns; -1: none
+  int delta;   // it needs others to be decoded
+} bus_unit;
+
+// Gives the next encoded picture of an appsink, waiting at most that long: BUS_FRAME, BUS_NOTHING or BUS_EOS.
+int bus_pull_unit(void *appsink, int64_t wait_ns, bus_unit *u);
+// The name of the format that an appsink gets, to be freed; NULL when it is not known.
+char *bus_format(void *appsink);
 
 // Pushes a copy of an I420 picture without padding; the GstFlowReturn.
 int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration);

@@ -50,7 +50,7 @@ func New(log hclog.Logger) (*Media, error) {
 // Open is as pipeline.Media says. Frames of files are Captured at the time of opening plus
 // their PTS, those of live sources when they arrive.
 func (m *Media) Open(ctx context.Context, s pipeline.Source) (pipeline.MediaStream, error) {
-	p, err := planFor(s)
+	p, err := planOf(s)
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,12 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 			return nil, err
 		}
 	}
+	if it.own != nil {
+		if err := it.own.place(m, p, user); err != nil {
+			p.stop()
+			return nil, err
+		}
+	}
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
 	if err != nil {
 		p.stop()
@@ -70,7 +76,7 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 	}
 	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle), C.int(fd))
 	if it.keys {
-		C.bus_key_frames_only(p.unsafeElement("source"), pl.sink)
+		C.bus_key_frames_only(p.pipeline.Unsafe(), pl.sink)
 	}
 	return pl, nil
 }

@@ -29,6 +29,7 @@ type item struct {
 	sync bool   // at its own speed
 	drop bool   // the newest frame replaces those that wait
 	keys bool   // key frames only
+	own  *own   // a pipeline that somebody wrote; nil: head is played
 }
 
 // plan is a source as it will be played.
@@ -59,12 +60,24 @@ func (i item) launch(upright bool) string {
 	if upright {
 		flip = turn
 	}
+	if i.own != nil {
+		return i.own.launch(fmt.Sprintf(tail, flip, i.sync, i.drop))
+	}
 	return i.head + " ! " + fmt.Sprintf(tail, flip, i.sync, i.drop)
 }
 
 const decode = `uridecodebin name=source caps="video/x-raw(ANY)" expose-all-streams=false`
 
-// planFor says how a source is played. It looks at files but opens nothing else.
+// planOf says how a source is played, by the pipeline that was given for it or by ours.
+func planOf(s pipeline.Source) (plan, error) {
+	p, err := planFor(s)
+	if err != nil || s.Pipeline == "" {
+		return p, err
+	}
+	return planOwn(s, p)
+}
+
+// planFor says how a source is played by ours. It looks at files but opens nothing else.
 func planFor(s pipeline.Source) (plan, error) {
 	if strings.TrimSpace(s.URL) == "" {
 		return plan{}, core.Faultf(core.Invalid, "open", "", "the source is empty")
@@ -98,7 +111,7 @@ func planFor(s pipeline.Source) (plan, error) {
 // Pictures, raw video and test pictures have nothing else.
 func keyFrames(items []item) []item {
 	for i := range items {
-		items[i].keys = items[i].uri != ""
+		items[i].keys = items[i].uri != "" || items[i].own != nil
 	}
 	return items
 }
