@@ -116,7 +116,7 @@ func Check(p core.Polygon) error {
 	case len(p) < 3:
 		return nil
 	}
-	if area(p) == 0 {
+	if flat(p) {
 		return refuse("its %d corners lie on one line", len(p))
 	}
 	for i := range p {
@@ -126,7 +126,21 @@ func Check(p core.Polygon) error {
 			}
 		}
 	}
+	if area(p) == 0 {
+		return refuse("it has no area")
+	}
 	return nil
+}
+
+// flat says whether all corners lie on the line of the first two.
+func flat(p core.Polygon) bool {
+	u := core.Point{X: p[1].X - p[0].X, Y: p[1].Y - p[0].Y}
+	for _, at := range p[2:] {
+		if u.X*(at.Y-p[0].Y) != u.Y*(at.X-p[0].X) {
+			return false
+		}
+	}
+	return true
 }
 
 // Bounds of an outline, far above anything that a picture has.

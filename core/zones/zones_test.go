@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -327,6 +328,11 @@ func TestCheck(t *testing.T) {
 	for name, tt := range tests {
 		if err := Check(tt.p); (err == nil) != tt.ok || err != nil && core.KindOf(err) != core.Invalid {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{"bow": "sides 0 and 2 cross", "flat": "its 3 corners lie on one line"} {
+		if err := Check(tests[name].p); !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want it to say %q", name, err, want)
 		}
 	}
 }

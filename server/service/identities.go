@@ -108,7 +108,7 @@ func (s *Service) chainFor(class string) (chain, error) {
 		}
 	}
 	if !detected {
-		return ch, core.Faultf(core.NotFound, "", "detector", "no capsule finds objects of class %.100q", class)
+		return ch, lacking("detector", "finds", class)
 	}
 	p, err := plan.Make(planned)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Service) chainFor(class string) (chain, error) {
 	}
 	ch.encoders = slices.DeleteFunc(ch.encoders, func(d core.Declaration) bool { return p.Stage(d.Name) < 0 })
 	if len(ch.encoders) == 0 {
-		return ch, core.Faultf(core.NotFound, "", "encoder", "no capsule encodes objects of class %.100q", class)
+		return ch, lacking("encoder", "encodes", class)
 	}
 	var open []string
 	for _, d := range ch.encoders {
@@ -283,7 +283,7 @@ func (s *Service) AddVector(ctx context.Context, c Caller, id int64, class strin
 		return none, invalid("encodings", "its %d numbers are all 0", len(values))
 	}
 	if !s.encodes(class) {
-		return none, core.Faultf(core.NotFound, "", "encoder", "no capsule encodes objects of class %.100q", class)
+		return none, lacking("encoder", "encodes", class)
 	}
 	there, err := s.Vectors(ctx, c, store.VectorFilter{Identity: id, Class: class})
 	if err != nil {
@@ -377,4 +377,13 @@ func (s *Service) DeleteVector(ctx context.Context, c Caller, id core.VectorID) 
 		s.gallery.remove(id)
 	}
 	return err
+}
+
+// lacking says that no capsule finds or encodes objects of a class, and how one is had.
+func lacking(noun, does, class string) *core.Fault {
+	f := core.Faultf(core.NotFound, "", noun, "no capsule %s objects of class %.100q", does, class)
+	if f.Hint = "load a capsule that does, or switch it on"; class == "face" {
+		f.Hint += "; for faces one comes with the server, which takes part where its models and ONNX Runtime are: capstan models pull, make onnxruntime"
+	}
+	return f
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,7 +203,13 @@ func on(noun string, err error) error {
 	if !errors.As(err, &f) || f.On == noun {
 		return err
 	}
-	return &core.Fault{Op: f.Op, Kind: f.Kind, On: noun, Err: err, Hint: f.Hint}
+	cause := err
+	if plain, ok := err.(*core.Fault); ok && plain.Err != nil { // what it says is said once
+		if cause = plain.Err; plain.On != "" {
+			cause = fmt.Errorf("%s: %w", plain.On, plain.Err)
+		}
+	}
+	return &core.Fault{Kind: f.Kind, On: noun, Err: cause, Hint: f.Hint}
 }
 
 // invalid is a fault of kind Invalid on a noun.

@@ -46,10 +46,18 @@ func (s *server) demonstrate(ctx context.Context) error {
 	fmt.Fprintf(s.out, "the demo is stream %d, %q: faces move through the zone %q, where the alarm %q is on while one is there\n", shown.Stream, showcase.StreamName, showcase.ZoneName, showcase.AlarmName)
 	if !shown.Named {
 		s.log.Debug("the demo's person is not recognised", "err", shown.Why)
-		fmt.Fprintln(s.out, "faces are found and not recognised: capstan models pull fetches what names the person of the demo")
+		fmt.Fprintln(s.out, "faces are found and not recognised: capstan models pull and make onnxruntime fetch what names the person of the demo")
 	}
-	_, err = fmt.Fprintf(s.out, "look at what is seen now:\n  %s\nand take it away with: capstan serve --demo=remove\n", s.look("/api/streams/status"))
+	_, err = fmt.Fprintf(s.out, "look at what is seen now:\n  %s\nand take it away with: capstan serve --demo=remove%s\n", s.look("/api/streams/status"), s.sameData())
 	return err
+}
+
+// sameData gives the flag that names the data folder again, where a flag has named it.
+func (s *server) sameData() string {
+	if s.cfg.Origins["data"].Source != "--data" {
+		return ""
+	}
+	return " --data " + s.cfg.Data
 }
 
 // look gives the curl line for a path, as somebody on this machine can run it.

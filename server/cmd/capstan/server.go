@@ -312,35 +312,38 @@ func (s *server) startCapsules(ctx context.Context) (func(context.Context) error
 func chooseServed(ctx context.Context, c config.Capsules, log hclog.Logger) ([]chosen, error) {
 	rf := runFlags{capsules: c.Dirs, only: c.Only, without: c.Without, signed: c.RequireSigned, gallery: recognisable}
 	list, err := chooseCapsules(ctx, rf)
-	if err != nil || len(c.Only) > 0 {
-		return list, err
+	if err != nil {
+		return nil, err
 	}
 	for _, chosen := range list {
-		missing := missingModel(chosen.entry)
-		if missing == "" {
-			continue
+		name := chosen.entry.Declaration.Name
+		switch missing, hint := missingModel(chosen.entry); {
+		case missing == "":
+		case len(c.Only) > 0:
+			log.Warn("a capsule that was named cannot work, and streams that have it fail", "capsule", name, "missing", missing, "hint", hint)
+		default:
+			log.Warn("faces are found and not recognised", "capsule", name, "missing", missing, "hint", hint)
+			rf.gallery = ""
+			return chooseCapsules(ctx, rf)
 		}
-		log.Warn("faces are found and not recognised", "capsule", chosen.entry.Declaration.Name, "missing", missing, "hint", "capstan models pull")
-		rf.gallery = ""
-		return chooseCapsules(ctx, rf)
 	}
 	return list, nil
 }
 
-// missingModel names what a capsule needs beside itself and would not find.
-func missingModel(e catalog.Entry) string {
+// missingModel names what a capsule needs beside itself and would not find, and how it is had.
+func missingModel(e catalog.Entry) (missing, hint string) {
 	if len(e.Declaration.Models) == 0 {
-		return ""
+		return "", ""
 	}
 	if _, err := files.Runtime(""); err != nil {
-		return "ONNX Runtime"
+		return "ONNX Runtime", "make onnxruntime; or name the library in " + files.LibraryEnv
 	}
 	for _, m := range e.Declaration.Models {
 		if files.Search(m.File, files.Folders(e.Dir)) == "" {
-			return m.File
+			return m.File, "capstan models pull; or name its folder in " + files.ModelsEnv
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // startService resumes what was analysed. Stopping it ends the endless answers, for which the front
@@ -364,7 +367,7 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 
 // startDialects lets people in, and says so.
 func (s *server) startDialects(context.Context) (func(context.Context) error, error) {
-	s.front.Open("", brainframe.New(s.svc, s.log.Named("http"), brainframe.Options{MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)}))
+	s.front.Open("", welcoming(brainframe.New(s.svc, s.log.Named("http"), brainframe.Options{MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload)})))
 	s.native = native.New(s.svc, s.log.Named("http"), native.Options{
 		Version: buildVersion(), MaxJSON: int64(s.cfg.Limits.Body), MaxUpload: int64(s.cfg.Limits.Upload),
 		Others: map[string]func() ([]byte, error){"brainframe": brainframe.Document},
@@ -377,11 +380,28 @@ func (s *server) startDialects(context.Context) (func(context.Context) error, er
 	for _, url := range s.urls() {
 		fmt.Fprintf(s.out, "capstan answers at %s\n", url)
 	}
+	if all := s.urls(); len(all) > 0 {
+		fmt.Fprintf(s.out, "a page to read and try its API: %s%s/docs\n", all[0], native.Base)
+	}
 	if err := s.notify.Tell("READY=1"); err != nil {
 		s.log.Warn("systemd could not be told that the server is ready", "err", err)
 	}
 	s.notify.Watch(func(context.Context) bool { return s.svc.Ready() })
 	return func(context.Context) error { s.notify.Close(); return nil }, nil
+}
+
+// welcoming sends who opens the address itself, or the root of the API, to the page of the API.
+func welcoming(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/", "/capstan", "/capstan/":
+			if r.Method == http.MethodGet {
+				http.Redirect(w, r, native.Base+"/docs", http.StatusFound)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // asks asks the database something.

@@ -115,6 +115,10 @@ func New(svc Service, log hclog.Logger, opt Options) *Handler {
 	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
 	e.Use(httpx.Log(log), httpx.Recover(log, a.refuse), secure, a.ready)
 	e.NoRoute(func(c *gin.Context) {
+		if c.Request.Method == http.MethodGet && strings.TrimSuffix(c.Request.URL.Path, "/") == Base {
+			c.Redirect(http.StatusFound, Base+"/docs")
+			return
+		}
 		a.refuse(c, core.Faultf(core.NotFound, "", "path", "there is nothing at %.200q", c.Request.URL.Path))
 	})
 	e.NoMethod(func(c *gin.Context) {
