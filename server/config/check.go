@@ -67,9 +67,14 @@ func (c *checker) addresses() {
 			"with listen %s everybody who reaches this machine would be an administrator", a)
 	}
 	for key, a := range map[string]string{"tls.redirect": c.l.TLS.Redirect, "rtsp.listen": c.l.RTSP.Listen} {
-		if a != "" {
+		if a != "" && (key != "rtsp.listen" || a != "auto" && a != "off") {
 			c.address(key, a)
 		}
+	}
+	if a := c.l.RTSP.Advertise; strings.Contains(a, ":") && net.ParseIP(a) == nil {
+		c.address("rtsp.advertise", a)
+	} else if strings.ContainsAny(a, "/@ ") {
+		c.say("rtsp.advertise", "", "%q is neither HOST nor HOST:PORT", a)
 	}
 }
 
@@ -144,7 +149,8 @@ func (c *checker) url(key, text string, schemes ...string) {
 	u, err := url.Parse(text)
 	if err == nil {
 		for _, s := range schemes {
-			if u.Scheme == s && (u.Host != "" || s == "sqlite") {
+			// PostgreSQL may be at a socket: postgres:///NAME?host=/run/postgresql
+			if u.Scheme == s && (u.Host != "" || key == "database") {
 				return
 			}
 		}

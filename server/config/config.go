@@ -9,6 +9,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -98,7 +99,21 @@ type Admission struct {
 
 // RTSP is the server that shows files and webcams.
 type RTSP struct {
-	Listen string `key:"listen" arg:"ADDRESS" usage:"where streams are served again over RTSP, HOST:PORT; empty: nowhere"`
+	Listen    string `key:"listen" default:"auto" arg:"ADDRESS" usage:"where files and webcams are served as video, HOST:PORT; auto: port 8554 of the host of listen, or another where that is taken; off: nowhere"`
+	Advertise string `key:"advertise" arg:"ADDRESS" usage:"HOST or HOST:PORT that stands in streams' URLs; empty: the host that the client has asked"`
+}
+
+// Address gives where to listen, empty for nowhere, and whether another port will do. http is the
+// first address of the server itself.
+func (r RTSP) Address(http string) (address string, elsewhere bool) {
+	switch r.Listen {
+	case "", "off":
+		return "", false
+	case "auto":
+		host, _, _ := net.SplitHostPort(http) // it was checked
+		return net.JoinHostPort(host, "8554"), true
+	}
+	return r.Listen, false
 }
 
 // Events says what is told outside, and to whom; docs/reference/events.md has the rest.

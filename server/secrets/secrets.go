@@ -4,7 +4,9 @@ package secrets
 
 import (
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,7 +22,17 @@ import (
 
 // Box seals and opens with one key, by XChaCha20-Poly1305. It is safe for use by several
 // goroutines.
-type Box struct{ aead cipher.AEAD }
+type Box struct {
+	aead cipher.AEAD
+	key  []byte
+}
+
+// Derive gives a key of 32 bytes for another purpose, the same for as long as the box's key is.
+func (b *Box) Derive(purpose string) []byte {
+	mac := hmac.New(sha256.New, b.key)
+	mac.Write([]byte("capstan " + purpose))
+	return mac.Sum(nil)
+}
 
 // Open gives the box of the key in a file, and makes the file, readable by its owner alone, where
 // there is none. It fails with a *core.Fault: Invalid for a file that holds no key or that others
@@ -43,7 +55,7 @@ func Open(path string) (*Box, error) {
 	if err != nil {
 		return nil, core.Faultf(core.Internal, "secrets", path, "%w", err)
 	}
-	return &Box{aead}, nil
+	return &Box{aead, key}, nil
 }
 
 func read(path string) ([]byte, error) {

@@ -85,7 +85,8 @@ type API interface {
 	Stream(ctx context.Context, c Caller, n core.StreamNumber) (core.StreamConfig, error)
 	SaveStream(ctx context.Context, c Caller, s core.StreamConfig) (core.StreamConfig, error)
 	DeleteStream(ctx context.Context, c Caller, n core.StreamNumber) error
-	StreamURL(ctx context.Context, c Caller, n core.StreamNumber) (string, error)
+	// StreamURL gives where a player finds the video; host is the one that the caller has asked.
+	StreamURL(ctx context.Context, c Caller, n core.StreamNumber, host string) (string, error)
 	Analyze(ctx context.Context, c Caller, n core.StreamNumber, on bool) error
 	States(ctx context.Context, c Caller) ([]StreamState, error)
 

@@ -438,7 +438,7 @@ func TestPremises(t *testing.T) {
 	if list, err := w.Streams(t.Context(), viewer, p.ID); err != nil || len(list) != 1 || strings.Contains(list[0].Connection.URL, "secret") {
 		t.Errorf("a viewer sees %+v, %v", list, err)
 	}
-	if url, err := w.StreamURL(t.Context(), editor, s.Number); err != nil || url != "rtsp://user:secret@a" {
+	if url, err := w.StreamURL(t.Context(), editor, s.Number, ""); err != nil || url != "rtsp://user:secret@a" {
 		t.Errorf("an editor sees %s, %v", url, err)
 	}
 	until(t, "a result", func() bool { return w.zone(s.Number, core.ScreenZone).Zone.ID != 0 })

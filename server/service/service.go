@@ -35,6 +35,7 @@ type Config struct {
 	Admission Admission
 	Now       func() time.Time // nil: time.Now
 	Tracer    Tracer           // nil: none
+	Viewing   Viewing          // nil: files and webcams are not served again
 
 	NoAuth   bool   // everybody is an administrator
 	Password string // of the administrator that the first start makes; empty: one is generated
@@ -65,6 +66,9 @@ func (c Config) complete() (Config, error) {
 		if *value <= 0 {
 			*value = or
 		}
+	}
+	if c.Viewing == nil {
+		c.Viewing = unseen{}
 	}
 	var err error
 	c.Admission, err = c.Admission.complete()

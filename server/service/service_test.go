@@ -66,13 +66,16 @@ var (
 	viewer = service.Caller{User: 3, Name: "vic", Role: core.Viewer}
 )
 
-// media opens by URL what tests script; files by their path are "file".
+// media opens by URL what tests script, behind which a pipeline stands; files by their path are "file".
 type media map[string]func() (pipeline.MediaStream, error)
 
 func (m media) Open(_ context.Context, s pipeline.Source) (pipeline.MediaStream, error) {
 	url := s.URL
 	if filepath.IsAbs(url) {
 		url = "file"
+	}
+	if s.Pipeline != "" {
+		url += " | " + s.Pipeline
 	}
 	if f := m[url]; f != nil {
 		return f()
@@ -386,7 +389,8 @@ func TestStreamsAreRefused(t *testing.T) {
 		"no kind":         {core.StreamConfig{}, core.Invalid, "stream"},
 		"no such webcam":  {core.StreamConfig{Connection: core.Connection{Kind: core.Webcam, Device: -1}}, core.Invalid, "stream"},
 		"no premises":     {core.StreamConfig{Premises: 7, Connection: core.Connection{Kind: core.Webcam}}, core.NotFound, "premises"},
-		"a pipeline":      {core.StreamConfig{Connection: core.Connection{Kind: core.IPCamera, URL: "rtsp://b", Pipeline: "x"}}, core.Unsupported, "stream"},
+		"a pipeline":      {core.StreamConfig{Connection: core.Connection{Kind: core.IPCamera, URL: "rtsp://b", Pipeline: "x"}}, core.Invalid, "stream"},
+		"another source":  {core.StreamConfig{Connection: core.Connection{Kind: core.Webcam, Pipeline: "rtspsrc location={url} ! decodebin ! appsink name=main_sink"}}, core.Invalid, "stream"},
 		"no such stream":  {core.StreamConfig{Number: 99, Connection: core.Connection{Kind: core.Webcam}}, core.NotFound, "stream"},
 		"an endless name": {core.StreamConfig{Name: strings.Repeat("x", 2000), Connection: core.Connection{Kind: core.Webcam}}, core.Invalid, "stream"},
 	}

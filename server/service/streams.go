@@ -10,6 +10,7 @@ import (
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
+	"github.com/capstan-video/capstan/pipeline/launchline"
 	"github.com/capstan-video/capstan/server/store"
 )
 
@@ -80,8 +81,6 @@ func checkStream(cfg core.StreamConfig) error {
 	switch {
 	case len(cfg.Name) > maxName:
 		return invalid("stream", "its name has %d bytes; want at most %d", len(cfg.Name), maxName)
-	case con.Pipeline != "":
-		return unsupported("stream", "pipelines of one's own are not there yet; leave the pipeline out")
 	}
 	switch con.Kind {
 	case core.IPCamera:
@@ -102,7 +101,37 @@ func checkStream(cfg core.StreamConfig) error {
 	default:
 		return invalid("stream", "connection %q is not one of ip_camera, webcam, file", con.Kind)
 	}
-	return nil
+	return checkPipeline(con)
+}
+
+// checkPipeline says what is wrong with a pipeline of one's own.
+func checkPipeline(con core.Connection) error {
+	if con.Pipeline == "" {
+		return nil
+	}
+	line, err := launchline.Parse(con.Pipeline)
+	if err != nil {
+		return on("stream", err)
+	}
+	scheme := map[core.ConnectionKind]string{core.Webcam: "v4l2", core.FileClip: "file"}[con.Kind]
+	if con.Kind == core.IPCamera {
+		u, err := url.Parse(con.URL)
+		if err != nil { // checkStream has read it
+			return invalid("stream", "its URL cannot be opened")
+		}
+		scheme = strings.ToLower(u.Scheme)
+	}
+	return on("stream", line.Takes(scheme))
+}
+
+// mayPipe refuses a change of the pipeline by anybody but an administrator.
+func mayPipe(c Caller, given, old string) error {
+	if given == old || c.Role.May(core.Admin) {
+		return nil
+	}
+	f := core.Faultf(core.Denied, "", "role", "a stream's pipeline is for administrators; %q has the role %q", c.Name, c.Role)
+	f.Hint = "leave the pipeline as it is"
+	return f
 }
 
 // SaveStream makes or changes a stream. A new one gets its Screen zone and is not analysed; of
@@ -127,7 +156,7 @@ func (s *Service) SaveStream(ctx context.Context, c Caller, cfg core.StreamConfi
 	var old core.StreamConfig
 	err := s.update(ctx, c, action, func(tx store.Tx) (_ string, err error) {
 		cfg = given
-		old, err = saveStream(tx, &cfg)
+		old, err = saveStream(tx, c, &cfg)
 		return cfg.Name, err
 	})
 	if err != nil {
@@ -135,14 +164,19 @@ func (s *Service) SaveStream(ctx context.Context, c Caller, cfg core.StreamConfi
 	}
 	if action == "create stream" {
 		s.hub.publish(cfg.Number, nil, false)
-	} else if r := s.runner(cfg.Number); r != nil && (old.Connection != cfg.Connection || old.KeyframesOnly != cfg.KeyframesOnly) {
+		return cfg, nil
+	}
+	if old.Connection != cfg.Connection {
+		s.cfg.Viewing.Forget(cfg.Number)
+	}
+	if r := s.runner(cfg.Number); r != nil && (old.Connection != cfg.Connection || old.KeyframesOnly != cfg.KeyframesOnly) {
 		r.replay()
 	}
 	return cfg, nil
 }
 
 // saveStream saves a stream, and gives what it was before.
-func saveStream(tx store.Tx, cfg *core.StreamConfig) (old core.StreamConfig, err error) {
+func saveStream(tx store.Tx, c Caller, cfg *core.StreamConfig) (old core.StreamConfig, err error) {
 	if cfg.Premises != 0 {
 		if _, err := tx.OnePremises(cfg.Premises); err != nil {
 			return old, on("premises", err)
@@ -158,6 +192,9 @@ func saveStream(tx store.Tx, cfg *core.StreamConfig) (old core.StreamConfig, err
 		if old, err = tx.Stream(cfg.Number); err != nil {
 			return old, on("stream", err)
 		}
+	}
+	if err := mayPipe(c, cfg.Connection.Pipeline, old.Connection.Pipeline); err != nil {
+		return old, err
 	}
 	cfg.Analyze = old.Analyze
 	if cfg.Connection.URL, err = keepPassword(cfg.Connection.URL, old.Connection.URL); err != nil {
@@ -201,20 +238,38 @@ func (s *Service) DeleteStream(ctx context.Context, c Caller, n core.StreamNumbe
 		return err
 	}
 	s.hub.publish(n, nil, true)
+	s.cfg.Viewing.Forget(n)
 	s.forgetFrames(ctx, frames)
 	return nil
 }
 
-// StreamURL gives where a viewer finds the stream's video.
-func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber) (string, error) {
+// StreamURL gives where a viewer finds the stream's video: a camera itself, and files and webcams
+// where they are served again, under the host that the caller has reached this server by.
+func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber, host string) (string, error) {
 	cfg, err := s.Stream(ctx, c, n)
 	if err != nil {
 		return "", err
 	}
 	if cfg.Connection.Kind != core.IPCamera {
-		return "", unsupported("stream", "files and webcams are not served as video yet")
+		return s.cfg.Viewing.URL(host, n)
 	}
 	return cfg.Connection.URL, nil
+}
+
+// Video says what is served again as the video of a stream. A camera is not: NotFound on "stream".
+func (s *Service) Video(ctx context.Context, n core.StreamNumber) (out pipeline.Source, err error) {
+	var cfg core.StreamConfig
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		cfg, err = tx.Stream(n)
+		return on("stream", err)
+	})
+	if err != nil {
+		return out, err
+	}
+	if cfg.Connection.Kind == core.IPCamera {
+		return out, core.Faultf(core.NotFound, "", "stream", "the video of a camera is to be had from the camera")
+	}
+	return s.source(cfg)
 }
 
 // Analyze switches the analysis of a stream on or off, for later starts too. One that the machine
@@ -328,7 +383,7 @@ func streamID(n core.StreamNumber) core.StreamID { return core.StreamID(fmt.Spri
 
 // source says what media opens for a stream.
 func (s *Service) source(cfg core.StreamConfig) (pipeline.Source, error) {
-	out := pipeline.Source{Stream: streamID(cfg.Number), Realtime: true, KeyframesOnly: cfg.KeyframesOnly}
+	out := pipeline.Source{Stream: streamID(cfg.Number), Realtime: true, KeyframesOnly: cfg.KeyframesOnly, Pipeline: cfg.Connection.Pipeline}
 	switch cfg.Connection.Kind {
 	case core.IPCamera:
 		out.URL = cfg.Connection.URL

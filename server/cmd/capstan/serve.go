@@ -88,6 +88,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "events", Start: s.startEvents},
 		{Name: "traces", Start: s.startTraces},
 		{Name: "engine", Start: s.startEngine},
+		{Name: "rtsp", Start: s.startRTSP},
 		{Name: "front", Start: s.startFront},
 		{Name: "sockets", Start: s.startSockets},
 		{Name: "capsules", Start: s.startCapsules},

@@ -52,13 +52,15 @@ type server struct {
 	plain     net.Listener // redirects and challenges; nil: none
 	media     *gstreamer.Media
 	db        *sqlstore.Store
+	box       *secrets.Box
 	blobs     *blob.Folder
 	events    *events.Outbox
 	host      *host.Host
 	engine    *pipeline.Engine
 	pictures  *push.Media
 	front     *front.Front
-	tracer    service.Tracer // nil: none
+	tracer    service.Tracer  // nil: none
+	viewing   service.Viewing // nil: none
 	native    *native.Handler
 	metrics   *observe.Metrics
 	site      *observe.Site
@@ -182,11 +184,10 @@ func (s *server) closeAddresses(context.Context) error {
 }
 
 func (s *server) startDatabase(ctx context.Context) (_ func(context.Context) error, err error) {
-	box, err := secrets.Open(filepath.Join(s.cfg.Data, "keys", "secrets.key"))
-	if err != nil {
+	if s.box, err = secrets.Open(filepath.Join(s.cfg.Data, "keys", "secrets.key")); err != nil {
 		return nil, err
 	}
-	s.db, err = sqlstore.Open(ctx, databaseURL(s.cfg.Config), sqlstore.Sealed(box))
+	s.db, err = sqlstore.Open(ctx, databaseURL(s.cfg.Config), sqlstore.Sealed(s.box))
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +355,7 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 		return nil, err
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
-		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events,
+		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events, Viewing: s.viewing,
 		Admission: service.Admission{Mode: s.cfg.Admission.Mode, Share: s.cfg.Admission.CPU, Most: s.cfg.Admission.Streams, Floor: s.cfg.Admission.FPS},
 		NoAuth:    s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})

@@ -128,7 +128,7 @@ func (k *fake) DeleteStream(ctx context.Context, c service.Caller, n core.Stream
 	return k.deleteStream(ctx, c, n)
 }
 
-func (k *fake) StreamURL(ctx context.Context, c service.Caller, n core.StreamNumber) (string, error) {
+func (k *fake) StreamURL(ctx context.Context, c service.Caller, n core.StreamNumber, host string) (string, error) {
 	if k.streamURL == nil {
 		unset("streamURL")
 	}

@@ -82,7 +82,7 @@ func (a *api) streamURL(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.svc.StreamURL(r.Request.Context(), r.who, n)
+	u, err := a.svc.StreamURL(r.Request.Context(), r.who, n, r.Request.Host)
 	if q.Has("routing_type") {
 		return streamURL{u, u}, err
 	}

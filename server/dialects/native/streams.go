@@ -121,7 +121,7 @@ func (a *api) streamState(r *request, p streamPath) (streamState, error) {
 }
 
 func (a *api) streamURL(r *request, p streamPath) (streamURL, error) {
-	u, err := a.svc.StreamURL(r.ctx(), r.who, core.StreamNumber(p.Stream))
+	u, err := a.svc.StreamURL(r.ctx(), r.who, core.StreamNumber(p.Stream), r.Request.Host)
 	return streamURL{u}, err
 }
 
