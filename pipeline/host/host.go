@@ -97,6 +97,7 @@ type Host struct {
 	cfg      Config
 	launcher *launcher
 	guard    confine.Guard
+	temp     temp
 
 	mu       sync.Mutex
 	closed   bool
@@ -162,6 +163,7 @@ func (h *Host) Close() error {
 	h.starting.Wait()
 	h.launcher.close()
 	h.guard.Close()
+	h.temp.close()
 	return nil
 }
 

@@ -86,6 +86,11 @@ func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
 		p.die()
 		return nil, err
 	}
+	beneath, err := c.host.temp.path()
+	if err != nil {
+		p.die()
+		return nil, core.Faultf(core.CapsuleStart, "launch capsule", p.name, "it has no temporary folder: %w", err)
+	}
 	if !p.cfg.Copy {
 		if p.conn, p.far, err = shm.Pair(); err != nil {
 			return nil, err
@@ -99,7 +104,8 @@ func (c *Capsule) startProcess(ctx context.Context) (*process, error) {
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: wire.Handshake, Plugins: plugin.PluginSet{wire.PluginName: &wire.Plugin{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, GRPCDialOptions: wire.DialOptions(),
-		Logger: quiet{c.log}, SkipHostEnv: true, StartTimeout: 2 * p.cfg.StartTimeout, SyncStdout: printed, SyncStderr: printed,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: beneath},
+		Logger:           quiet{c.log}, SkipHostEnv: true, StartTimeout: 2 * p.cfg.StartTimeout, SyncStdout: printed, SyncStderr: printed,
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, scratch string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, spec.Env...)
 			c.confine(p, cmd, scratch)
