@@ -83,7 +83,7 @@ func (h *hub) snapshot() *Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.clock()
-	h.ended = slices.DeleteFunc(h.ended, func(e ending) bool { return now.Sub(e.at) >= endedFor })
+	h.ended = slices.DeleteFunc(h.ended, func(e ending) bool { return since(now, e.at) >= endedFor })
 	if len(h.ended) == 0 {
 		return h.now
 	}

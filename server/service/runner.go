@@ -147,7 +147,7 @@ func (r *runner) state() StreamState {
 	r.mu.Lock()
 	st, session := r.st, r.session
 	st.CPU, st.Shed, st.ShedWhy = r.effort.Engine+r.effort.Capsules, r.effort.Shed, r.effort.why
-	if n := len(r.times); n > 1 && r.svc.cfg.Now().Sub(r.times[n-1]) < 3*time.Second {
+	if n := len(r.times); n > 1 && since(r.svc.cfg.Now(), r.times[n-1]) < 3*time.Second {
 		st.FPS = float64(n-1) / max(1e-3, r.times[n-1].Sub(r.times[0]).Seconds())
 	}
 	r.mu.Unlock()
@@ -343,7 +343,11 @@ func (r *runner) take(result *pipeline.Result) {
 	}
 	r.shed += result.Drops[pipeline.DropLate] + result.Drops[pipeline.DropNoSlot]
 	r.st.Attempts = 0
-	if r.times = append(r.times, r.svc.cfg.Now()); len(r.times) > speedOver {
+	now := r.svc.cfg.Now()
+	if n := len(r.times); n > 0 && now.Before(r.times[n-1]) { // the clock was set back
+		r.times = r.times[:0]
+	}
+	if r.times = append(r.times, now); len(r.times) > speedOver {
 		r.times = r.times[len(r.times)-speedOver:]
 	}
 	encoders := r.encoders

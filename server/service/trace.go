@@ -56,6 +56,9 @@ func (w *watcher) noteSave(began time.Time, what string, alert core.Alert, err e
 		w.svc.unsaved.Add(1)
 	case what == "began":
 		w.svc.begun.Add(1)
+	case what == "whole":
+		w.svc.begun.Add(1)
+		w.svc.ended.Add(1)
 	default:
 		w.svc.ended.Add(1)
 	}

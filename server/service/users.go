@@ -93,7 +93,12 @@ func (g *guard) hash(password string) (string, error) {
 func (g *guard) locked(name string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.failed[name].until.Sub(g.now())
+	f, now := g.failed[name], g.now()
+	if f.until.Sub(now) > longestLock { // the clock was set back
+		f.until = now.Add(longestLock)
+		g.failed[name] = f
+	}
+	return f.until.Sub(now)
 }
 
 func (g *guard) note(name string, ok bool) {
@@ -119,8 +124,9 @@ func (g *guard) note(name string, ok bool) {
 	g.failed[name] = f
 }
 
-// Authenticate gives the caller for a name and password, and a new session's token. Denied on
-// "credentials", also while the name is locked after too many failures.
+// Authenticate gives the caller for a name and password, and a new session's token; none when the
+// database does not take it. Denied on "credentials", also while the name is locked after too many
+// failures.
 func (s *Service) Authenticate(ctx context.Context, name, password string) (Caller, string, error) {
 	if left := s.door.locked(name); left > 0 {
 		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "too many wrong passwords; try again in %s", left.Round(time.Second)+time.Second)
@@ -147,6 +153,10 @@ func (s *Service) Authenticate(ctx context.Context, name, password string) (Call
 		}
 		return tx.SaveSession(store.Session{Token: hashed(token, u), User: u.ID, Expires: now.Add(sessionLife).UTC()})
 	})
+	if core.KindOf(err) == core.Internal { // a full disk is for administrators to look at, too
+		s.log.Error("a session could not be saved", "user", u.Name, "err", err)
+		token, err = "", nil
+	}
 	return Caller{u.ID, u.Name, u.Role}, token, err
 }
 

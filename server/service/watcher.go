@@ -3,7 +3,9 @@ package service
 import (
 	"bytes"
 	"context"
+	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,8 +18,15 @@ import (
 	"github.com/capstan-video/capstan/server/store"
 )
 
-// saveTimeout bounds what a hanging database can do to a stream.
-const saveTimeout = 10 * time.Second
+const (
+	// saveTimeout bounds what a hanging database can do to a stream.
+	saveTimeout = 10 * time.Second
+	// maxUnsaved bounds the alerts of a stream that wait for a database that takes nothing: an hour
+	// of one a second. The oldest one that nobody was told of is then forgotten.
+	maxUnsaved = 3600
+	// tryAgain is how long after a failure saving is tried again.
+	tryAgain = time.Second
+)
 
 // watcher follows a stream's zones and alarms from result to result, keeps alerts and totals, and
 // publishes statuses. It outlives the sessions of the stream.
@@ -34,7 +43,7 @@ type watcher struct {
 	kept   time.Time      // when totals were last saved
 
 	saves   []SaveTrace  // of the result that is seen; for the tracer
-	unsaved []core.Alert // that ended, and stand in the store as if they had not
+	unsaved []core.Alert // that ended, and stand in the store as if they had not, or not at all: those without an ID
 	tried   time.Time    // when saving them was last tried
 
 	tracks tracks
@@ -139,21 +148,34 @@ func (w *watcher) see(result *pipeline.Result) {
 			case alarms.Ended:
 				w.finish(a, now)
 			}
-			if a.alert != nil && a.alert.ID == 0 && now.Sub(a.tried) >= time.Second {
+			if a.alert != nil && a.alert.ID == 0 && since(now, a.tried) >= tryAgain {
 				w.begin(a, now, result)
 			}
 		}
 	}
 	w.mend(now, false)
 	w.publish(now)
-	if now.Sub(w.kept) >= w.svc.cfg.Keep {
+	if since(now, w.kept) >= w.svc.cfg.Keep {
 		w.keepLocked(now)
 	}
 }
 
-// begin saves a new alert with its picture. What cannot be saved is not told, and tried again.
+// since is how long ago something was. After a clock was set back it was long ago, so that nothing
+// waits until the old time comes again.
+func since(now, then time.Time) time.Duration {
+	if d := now.Sub(then); d >= 0 {
+		return d
+	}
+	return math.MaxInt64
+}
+
+// begin saves a new alert with its picture. What cannot be saved is not told, and tried again. Those
+// that ended before it come first, so that what is told outside is in order.
 func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 	a.tried = now
+	if w.mend(now, false); len(w.unsaved) > 0 {
+		return
+	}
 	saving := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
@@ -198,32 +220,86 @@ func (w *watcher) frameOf(ctx context.Context, result *pipeline.Result) (*blob.P
 	return w.svc.cfg.Blobs.Write(ctx, bytes.NewReader(jpeg))
 }
 
-// finish ends an alert, in the store too. One that was never saved is forgotten.
+// finish ends an alert, in the store too. It is not told of one that could not be saved yet, which has
+// no ID. No alert ends before it began, whatever was done to the clock.
 func (w *watcher) finish(a *alarming, now time.Time) {
 	if a.alert == nil {
 		return
 	}
 	alert := *a.alert
 	a.alert = nil
+	alert.End = now.UTC().Round(0) // by the wall clock alone
+	if start := alert.Start.Round(0); alert.End.Before(start) {
+		alert.End = start
+	}
 	if alert.ID == 0 {
+		w.remember(alert)
 		return
 	}
-	alert.End = now.UTC()
-	if !w.saveEnd(&alert) {
-		w.unsaved, w.tried = append(w.unsaved, alert), now
+	if len(w.unsaved) > 0 || !w.saveEnd(&alert) {
+		w.remember(alert)
+		w.tried = now
 	}
 	a.ended = &alert
 }
 
-// mend tries again to save the ends of alerts, once a second, or now when it is the last chance.
+// remember keeps an alert until the store takes it.
+func (w *watcher) remember(alert core.Alert) {
+	if w.unsaved = append(w.unsaved, alert); len(w.unsaved) <= maxUnsaved {
+		return
+	}
+	i := max(0, slices.IndexFunc(w.unsaved, func(a core.Alert) bool { return a.ID == 0 }))
+	w.svc.log.Error("an alert is lost: too many wait to be saved", "stream", w.stream, "alarm", w.unsaved[i].Alarm, "began", w.unsaved[i].Start)
+	w.unsaved = slices.Delete(w.unsaved, i, i+1)
+}
+
+// mend tries again to save alerts that ended, once a second, or now when it is the last chance.
 func (w *watcher) mend(now time.Time, last bool) {
-	if len(w.unsaved) == 0 || !last && now.Sub(w.tried) < time.Second {
+	if len(w.unsaved) == 0 || !last && since(now, w.tried) < tryAgain {
 		return
 	}
 	w.tried = now
-	for len(w.unsaved) > 0 && w.saveEnd(&w.unsaved[0]) {
+	for len(w.unsaved) > 0 {
+		save := w.saveEnd
+		if w.unsaved[0].ID == 0 {
+			save = w.saveWhole
+		}
+		if !save(&w.unsaved[0]) {
+			return
+		}
 		w.unsaved = w.unsaved[1:]
 	}
+}
+
+// saveWhole saves an alert that began and ended while the store took nothing, and says whether that
+// is done. That of an alarm that was deleted meanwhile is nobody's.
+func (w *watcher) saveWhole(alert *core.Alert) bool {
+	saving := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
+	defer cancel()
+	saved := *alert
+	err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
+		saved = *alert
+		if saved.ID, err = tx.SaveAlert(saved); err != nil {
+			return err
+		}
+		began := saved
+		began.End = time.Time{}
+		if err := w.svc.tellAlert(tx, events.AlertBegan, began.Start, began, why{}); err != nil {
+			return err
+		}
+		return w.svc.tellAlert(tx, events.AlertEnded, saved.End, saved, why{})
+	})
+	if core.KindOf(err) == core.NotFound {
+		return true
+	}
+	w.noteSave(saving, "whole", saved, err)
+	if err != nil {
+		w.svc.log.Error("an alert could not be saved; it will be tried again", "stream", w.stream, "alarm", alert.Alarm, "err", err)
+		return false
+	}
+	w.svc.cfg.Events.Wake()
+	return true
 }
 
 // saveEnd ends an alert in the store, and says whether that is done. One that was deleted meanwhile

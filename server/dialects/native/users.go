@@ -13,6 +13,11 @@ func (a *api) signIn(r *request, _ none, in credentials) (whoAmI, error) {
 	if err != nil {
 		return whoAmI{}, err
 	}
+	if token == "" {
+		f := core.Faultf(core.Internal, "", "session", "it could not be saved")
+		f.Hint = "make room for the database, and until then send the password with each request"
+		return whoAmI{}, f
+	}
 	setSession(r.Context, token)
 	return whoAmI{User: orNull(who.User), Name: who.Name, Role: string(who.Role), Via: viaSession}, nil
 }
