@@ -20,7 +20,7 @@ SLOW     := ./server/cmd/capstan ./pipeline/host ./pipeline/gstreamer ./docs
 NETWORKS := grep -l '"github.com/capstan-video/capstan/sdk/onnx"' capsules/*/main.go | xargs -n1 dirname
 STREET   := /usr/share/doc/opencv-doc/examples/data/vtest.avi
 
-.PHONY: help setup build run test bench score lint generate onnxruntime clean
+.PHONY: help setup build run test soak fuzz bench score lint generate onnxruntime clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -57,6 +57,14 @@ test: setup ## run every test, with the race detector; networks and whole clips 
 	go test -race -shuffle=on -timeout 15m -p 4 $(SLOW) $$(go list ./... | grep -v /capsules/)
 	go test -race -shuffle=on -timeout 15m -p 4 -run Conformance $$(go list ./capsules/... | grep -v -F "$$($(NETWORKS))")
 	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track
+
+soak: build ## try whether a server holds under fault; SOAK=10m says how long, ONLY=kill,disk what, SEED=1 how
+	@.ci/setup postgresql || echo "capstan: the check of PostgreSQL will be skipped"
+	@mkdir -p $(OUT); go build -o $(OUT)/soak ./server/soak
+	@$(OUT)/soak -capstan $(BIN)/capstan -length $(or $(SOAK),10m) $(if $(ONLY),-only $(ONLY)) $(if $(SEED),-seed $(SEED))
+
+fuzz: setup ## feed every decoder of outside input with nonsense; FUZZTIME=30s for each, ONLY=./server/... where
+	@CAPSTAN_FUZZ=$(or $(FUZZTIME),30s) go test -count=1 -v -timeout 0 -run '^TestFuzzAll$$' ./docs -args $(or $(ONLY),./...)
 
 onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
 	@sdk/onnx/fetch
