@@ -2,6 +2,7 @@ package gstreamer
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -165,5 +166,60 @@ func TestAllowedElements(t *testing.T) {
 	}
 	if found < 40 {
 		t.Errorf("only %d elements of the list are installed", found)
+	}
+}
+
+// TestNothingElseReachesGStreamer builds what is let through of lines that were changed at random, and
+// looks at what GStreamer made of it.
+func TestNothingElseReachesGStreamer(t *testing.T) {
+	t.Parallel()
+	begin()
+	allowed := map[string]bool{"videoconvert": true, "capsfilter": true}
+	for _, a := range launchline.List() {
+		allowed[a.Kind] = true
+	}
+	seeds := []string{
+		`rtspsrc location="{url}" latency=100 ! rtph264depay name=buffer_src ! avdec_h264 ! videoconvert ! video/x-raw,format=(string)BGR ! appsink name="main_sink"`,
+		`uridecodebin uri={url} ! tee name=t t.src_0 ! queue ! fakesink t. ! video/x-raw, width=[1,2], format={I420,NV12} ! appsink name=main_sink sync=false`,
+		`uridecodebin uri={url} caps="video/x-h264" ! h264parse ! avdec_h264 ! videocrop top=1 ! "video/x-raw, framerate=(fraction)30/1" ! queue leaky=2 ! appsink name=main_sink`,
+	}
+	parts := []string{" ! ", " filesink location=/tmp/capstan-mutation ", "execsrc", "{url}", "\"", "'", "\\", "(", ")", ".", "=", ",", " queue ! ", "name=x", "x.", "video/x-raw", " fakesink ", "location=", "u\u0000", ";"}
+	r := rand.New(rand.NewPCG(3, 4))
+	built, made := 0, 0
+	for range 30_000 {
+		line := seeds[r.IntN(len(seeds))]
+		for range 1 + r.IntN(3) {
+			at := r.IntN(len(line) + 1)
+			line = line[:at] + parts[r.IntN(len(parts))] + line[min(at+r.IntN(5), len(line)):]
+		}
+		parsed, err := launchline.Parse(line)
+		if err != nil {
+			continue
+		}
+		if built++; built > 400 {
+			break
+		}
+		o := &own{line: parsed, uri: "file:///not/there"}
+		p, err := newPipe(hclog.NewNullLogger(), item{own: o}.launch(false))
+		if err != nil {
+			continue // it cannot be linked
+		}
+		made++
+		elements, err := p.pipeline.GetElements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(elements) != len(parsed.Elements)+2 { // videoconvert and its filter stand before the sink
+			t.Errorf("%q makes %d elements of %d", line, len(elements), len(parsed.Elements))
+		}
+		for _, e := range elements {
+			if kind := e.GetFactory().GetName(); !allowed[kind] {
+				t.Errorf("%q makes a %s", line, kind)
+			}
+		}
+		p.stop()
+	}
+	if made < 50 {
+		t.Errorf("only %d of %d could be built; the test says little", made, built)
 	}
 }
