@@ -104,7 +104,10 @@ func seen(ctx context.Context, out io.Writer, name string) error {
 			}
 		}
 	}
-	return cmp.Or(ctx.Err(), lines.Err(), io.ErrUnexpectedEOF)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was not seen on any stream: %w", name, ctx.Err())
+	}
+	return cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
 }
 
 // call asks the server and reads its JSON into out unless that is nil. Bytes are sent as they are,

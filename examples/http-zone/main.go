@@ -66,6 +66,37 @@ type alert struct {
 	End   *time.Time
 }
 
+// result is what the example reads of a result of the stream.
+type result struct {
+	Ended []alert // whose end stood in results that went by while we were busy
+	Zones []struct {
+		Name   string
+		Within []struct {
+			Class string `json:"class_name"`
+		}
+		Alerts []alert
+	}
+}
+
+// of gives how many of a class are within the zone, and its alerts, with those of other zones whose
+// end went by; seen says whether the result tells of the zone.
+func (r result) of(name, class string) (within int, alerts []alert, seen bool) {
+	alerts = r.Ended
+	for _, z := range r.Zones {
+		if z.Name != name {
+			continue
+		}
+		seen = true
+		for _, object := range z.Within {
+			if object.Class == class {
+				within++
+			}
+		}
+		alerts = append(alerts, z.Alerts...)
+	}
+	return within, alerts, seen
+}
+
 // follow tells how many of the class are within whenever that changes, and of each alert once when it begins and
 // once when it ends.
 func follow(ctx context.Context, out io.Writer, stream int64, name, class string, most int) error {
@@ -79,35 +110,14 @@ func follow(ctx context.Context, out io.Writer, stream int64, name, class string
 	within, open := -1, map[int64]bool{}
 	for lines.Scan() {
 		text, ok := strings.CutPrefix(lines.Text(), "data: ")
-		var result struct {
-			Ended []alert // whose end stood in results that went by while we were busy
-			Zones []struct {
-				Name   string
-				Within []struct {
-					Class string `json:"class_name"`
-				}
-				Alerts []alert
-			}
-		}
-		if !ok || json.Unmarshal([]byte(text), &result) != nil {
+		var r result
+		if !ok || json.Unmarshal([]byte(text), &r) != nil {
 			continue
 		}
-		alerts := result.Ended
-		for _, z := range result.Zones {
-			if z.Name != name {
-				continue
-			}
-			n := 0
-			for _, object := range z.Within {
-				if object.Class == class {
-					n++
-				}
-			}
-			if n != within {
-				within = n
-				fmt.Fprintln(out, "within:", n)
-			}
-			alerts = append(alerts, z.Alerts...)
+		n, alerts, seen := r.of(name, class)
+		if seen && n != within {
+			within = n
+			fmt.Fprintln(out, "within:", n)
 		}
 		for _, a := range alerts {
 			ended, err := tell(ctx, out, a, open)

@@ -108,14 +108,15 @@ func TestFaultsOfOursAreNotTold(t *testing.T) {
 	}
 }
 
-// TestBadRequests has what is refused before, or by, the service.
-func TestBadRequests(t *testing.T) {
-	t.Parallel()
-	noImage, _ := form("", `{"plugins":[],"options":{}}`)
-	badJSON, _ := form("\xff\xd8", `{`)
-	badImage, _ := form("text", `{"plugins":["detector_face"]}`)
-	badOption, _ := form("\xff\xd8", `{"plugins":["detector_face"],"options":{"detector_face":{"threshold":true}}}`)
-	noCapsule, _ := form("\xff\xd8", `{"plugins":[],"options":{"nobody":{}}}`)
+// badRequest is refused before, or by, the service.
+type badRequest struct {
+	name, method, path, body string
+	status                   int
+	title                    string
+}
+
+// badPlaces are about streams, zones and alarms.
+func badPlaces() []badRequest {
 	zone := func(coords string) string { return `{"name":"a","stream_id":1,"coords":` + coords + `,"alarms":[]}` }
 	count := func(fields string) string {
 		return `{"name":"a","zone_id":1,"use_active_time":false,"count_conditions":[{"with_class_name":"a",` + fields + `}]}`
@@ -123,11 +124,7 @@ func TestBadRequests(t *testing.T) {
 	stream := func(kind, options, runtime string) string {
 		return `{"name":"a","connection_type":"` + kind + `","connection_options":` + options + `,"runtime_options":` + runtime + `}`
 	}
-	for _, c := range []struct {
-		name, method, path, body string
-		status                   int
-		title                    string
-	}{
+	return []badRequest{
 		{"unknown route", "GET", "/api/nothing", "", 404, "UnknownError"},
 		{"trailing slash", "GET", "/api/version/", "", 404, "UnknownError"},
 		{"wrong method", "DELETE", "/api/version", "", 405, "UnknownError"},
@@ -184,7 +181,17 @@ func TestBadRequests(t *testing.T) {
 		{"intersection point", "POST", "/api/zone_alarms", count(`"test":">","check_value":1,"intersection_point":"middle"`), 400, "InvalidFormatError"},
 		{"attribute", "POST", "/api/zone_alarms", count(`"test":">","check_value":1,"with_attribute":{"category":"a"}`), 400, "InvalidFormatError"},
 		{"alarms of a zone that is not there", "GET", "/api/zone_alarms?zone_id=9", "", 404, "ZoneNotFoundError"},
+	}
+}
 
+// badOthers are about everything else.
+func badOthers() []badRequest {
+	noImage, _ := form("", `{"plugins":[],"options":{}}`)
+	badJSON, _ := form("\xff\xd8", `{`)
+	badImage, _ := form("text", `{"plugins":["detector_face"]}`)
+	badOption, _ := form("\xff\xd8", `{"plugins":["detector_face"],"options":{"detector_face":{"threshold":true}}}`)
+	noCapsule, _ := form("\xff\xd8", `{"plugins":[],"options":{"nobody":{}}}`)
+	return []badRequest{
 		{"alerts of a stream that is not there", "GET", "/api/alerts?stream_id=9", "", 404, "StreamConfigNotFoundError"},
 		{"verification", "GET", "/api/alerts?verification=maybe", "", 400, "InvalidFormatError"},
 		{"limit", "GET", "/api/alerts?limit=-1", "", 400, "InvalidFormatError"},
@@ -230,7 +237,12 @@ func TestBadRequests(t *testing.T) {
 		{"form with no picture", "POST", "/api/process_image", badImage, 400, "InvalidImageTypeError"},
 		{"form with a bad option", "POST", "/api/process_image", badOption, 400, "InvalidPluginOptionError"},
 		{"form with no such capsule", "POST", "/api/process_image", noCapsule, 404, "PluginNotFoundError"},
-	} {
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	for _, c := range append(badPlaces(), badOthers()...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := serve(handler(furnished(t), Options{}), c.method, c.path, c.body)
