@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"time"
+
+	"github.com/capstan-video/capstan/core"
 )
 
 // Codec names how video is encoded.
@@ -34,5 +36,20 @@ type EncodedStream interface {
 	// ctx's cause when ctx ends.
 	Next(ctx context.Context) (AccessUnit, error)
 	// Close stops the source. It is safe to call twice.
+	Close() error
+}
+
+// I420 is a picture without padding, in memory of its own.
+type I420 struct {
+	Caps   core.Caps
+	PTS    core.PTS
+	Pixels []byte
+}
+
+// Pictures gives pictures as they come. Next is called by one goroutine; Close may be by another.
+type Pictures interface {
+	// Next waits for a picture. It returns a *core.Fault at the end, ctx's cause when ctx ends.
+	Next(ctx context.Context) (I420, error)
+	// Close is safe to call twice.
 	Close() error
 }

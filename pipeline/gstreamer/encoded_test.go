@@ -172,3 +172,87 @@ func TestEncodedFaults(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+// feed is pictures that a test makes.
+type feed struct {
+	caps   core.Caps
+	n, end int
+	big    int // from here on they are larger; 0: never
+	closed int
+}
+
+func (f *feed) Next(ctx context.Context) (pipeline.I420, error) {
+	if f.n == f.end {
+		return pipeline.I420{}, core.Faultf(core.Closed, "", "", "it is over")
+	}
+	if f.n > 0 {
+		select {
+		case <-ctx.Done():
+			return pipeline.I420{}, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	c := f.caps
+	if f.big > 0 && f.n >= f.big {
+		c.Width *= 2
+	}
+	_, size := core.Packed(core.I420, c.Width, c.Height)
+	f.n++
+	return pipeline.I420{Caps: c, PTS: core.PTS(f.n) * core.PTS(20*time.Millisecond), Pixels: bytes.Repeat([]byte{byte(f.n)}, int(size))}, nil
+}
+
+func (f *feed) Close() error { f.closed++; return nil }
+
+// TestEncodePictures encodes what is fed, to its end, to another size, and until it is closed.
+func TestEncodePictures(t *testing.T) {
+	t.Parallel()
+	m := newMedia(t)
+	for name, c := range map[string]struct {
+		feed feed
+		want int
+	}{
+		"to the end":     {feed{caps: core.Caps{Format: core.I420, Width: 161, Height: 121}, end: 20}, 20},
+		"to another one": {feed{caps: core.Caps{Format: core.I420, Width: 160, Height: 120, RateN: 50, RateD: 1}, end: 30, big: 15}, 15},
+	} {
+		st, err := m.EncodePictures(t.Context(), &c.feed)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		n, last := 0, time.Duration(-1)
+		for {
+			u, err := st.Next(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if u.PTS <= last || (n == 0) != u.Key {
+				t.Errorf("%s: unit %d at %s after %s, key %t", name, n, u.PTS, last, u.Key)
+			}
+			last = u.PTS
+			n++
+		}
+		if n > c.want || n < c.want-3 { // a busy machine leaves some out
+			t.Errorf("%s: %d units, want %d", name, n, c.want)
+		}
+		if err := errors.Join(st.Close(), st.Close()); err != nil || c.feed.closed == 0 || !st.Live() {
+			t.Errorf("%s: %v, closed %d times", name, err, c.feed.closed)
+		}
+	}
+	endless := &feed{caps: core.Caps{Format: core.I420, Width: 160, Height: 120}, end: 1 << 30}
+	st, err := m.EncodePictures(t.Context(), endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Next(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+	nothing := &feed{}
+	if _, err := m.EncodePictures(t.Context(), nothing); core.KindOf(err) != core.Closed || nothing.closed != 1 {
+		t.Errorf("nothing is encoded: %v, closed %d times", err, nothing.closed)
+	}
+}
