@@ -113,7 +113,7 @@ func (s *Service) Capsules(ctx context.Context, c Caller) ([]CapsuleInfo, error)
 	if err := may(c, core.Viewer); err != nil {
 		return nil, err
 	}
-	v, err := s.settings(ctx, "")
+	v, err := recall(s.memory, "settings", func() (settings, error) { return s.settings(ctx, "") })
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,8 @@ type Service struct {
 	chain  sync.RWMutex
 	loaded loaded
 
+	memory *remembering // of cfg.Store, which it is
+
 	mu      sync.Mutex
 	runners map[core.StreamNumber]*runner
 	closed  bool
@@ -116,7 +118,9 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	s := &Service{cfg: c, log: c.Log.Named("service"), hub: newHub(c.Now), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
+	memory := newRemembering(c.Store)
+	c.Store = memory
+	s := &Service{cfg: c, memory: memory, log: c.Log.Named("service"), hub: newHub(c.Now), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gallery.init()
 	password, err := s.firstUser(ctx)

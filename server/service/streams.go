@@ -24,14 +24,21 @@ const (
 
 // Streams lists the streams of premises, or all. Who may not change them sees no passwords.
 func (s *Service) Streams(ctx context.Context, c Caller, premises core.PremisesID) (list []core.StreamConfig, err error) {
-	err = s.view(ctx, c, func(tx store.Tx) error {
-		list, err = tx.Streams(premises)
-		return err
-	})
-	for i := range list {
-		list[i] = shown(c, list[i])
+	if err := may(c, core.Viewer); err != nil {
+		return nil, err
 	}
-	return list, err
+	list, err = recall(s.memory, fmt.Sprint("streams ", premises), func() (list []core.StreamConfig, err error) {
+		err = s.view(ctx, c, func(tx store.Tx) error { list, err = tx.Streams(premises); return err })
+		return list, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]core.StreamConfig, len(list))
+	for i := range list {
+		out[i] = shown(c, list[i])
+	}
+	return out, nil
 }
 
 // Stream gives one stream.

@@ -120,15 +120,16 @@ func (s *Service) Bearer(ctx context.Context, secret string) (Caller, error) {
 	if !strings.HasPrefix(secret, TokenPrefix) || len(secret) > 100 {
 		return Caller{}, denied
 	}
-	var k core.Token
-	var u core.User
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-		if k, err = tx.TokenHashed(tokenHash(secret)); err == nil {
-			u, err = tx.User(k.User)
-		}
-		return err
+	b, err := recall(s.memory, "token "+tokenHash(secret), func() (b bearer, err error) {
+		err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+			if b.token, err = tx.TokenHashed(tokenHash(secret)); err == nil {
+				b.user, err = tx.User(b.token.User)
+			}
+			return err
+		})
+		return b, err
 	})
-	now := s.cfg.Now().UTC()
+	k, u, now := b.token, b.user, s.cfg.Now().UTC()
 	switch {
 	case core.KindOf(err) == core.NotFound:
 		return Caller{}, denied
@@ -145,6 +146,12 @@ func (s *Service) Bearer(ctx context.Context, secret string) (Caller, error) {
 		role = u.Role
 	}
 	return Caller{User: u.ID, Name: u.Name + " (token " + k.Name + ")", Role: role}, nil
+}
+
+// bearer is who has a token.
+type bearer struct {
+	token core.Token
+	user  core.User
 }
 
 // noteUse writes down when a token was used. That it cannot is no reason to turn anybody away.

@@ -174,23 +174,34 @@ func (s *Service) Resume(ctx context.Context, token string) (Caller, error) {
 	if !ok || err != nil {
 		return Caller{}, over
 	}
-	var u core.User
-	var session store.Session
-	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-		if u, err = tx.User(core.UserID(id)); err == nil {
-			session, err = tx.Session(hashed(token, u))
-		}
-		return err
-	})
+	k, err := recall(s.memory, "session "+token, func() (signedIn, error) { return s.signedIn(ctx, core.UserID(id), token) })
 	switch {
 	case core.KindOf(err) == core.NotFound:
 		return Caller{}, over
 	case err != nil:
 		return Caller{}, err
-	case !session.Expires.After(s.cfg.Now()):
+	case !k.expires.After(s.cfg.Now()):
 		return Caller{}, over
 	}
-	return Caller{u.ID, u.Name, u.Role}, nil
+	return k.caller, nil
+}
+
+// signedIn is who has a session, and until when.
+type signedIn struct {
+	caller  Caller
+	expires time.Time
+}
+
+func (s *Service) signedIn(ctx context.Context, id core.UserID, token string) (signedIn, error) {
+	var u core.User
+	var session store.Session
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		if u, err = tx.User(id); err == nil {
+			session, err = tx.Session(hashed(token, u))
+		}
+		return err
+	})
+	return signedIn{Caller{u.ID, u.Name, u.Role}, session.Expires}, err
 }
 
 // Anonymous gives the caller without credentials: Denied on "credentials" where authorization is on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/core/alarms"
@@ -21,14 +22,20 @@ const (
 
 // Zones lists the zones of a stream, or all.
 func (s *Service) Zones(ctx context.Context, c Caller, n core.StreamNumber) (list []core.Zone, err error) {
-	err = s.view(ctx, c, func(tx store.Tx) error {
-		if err := known(tx, n, 0); err != nil {
+	if err := may(c, core.Viewer); err != nil {
+		return nil, err
+	}
+	list, err = recall(s.memory, fmt.Sprint("zones ", n), func() (list []core.Zone, err error) {
+		err = s.view(ctx, c, func(tx store.Tx) error {
+			if err := known(tx, n, 0); err != nil {
+				return err
+			}
+			list, err = tx.Zones(n)
 			return err
-		}
-		list, err = tx.Zones(n)
-		return err
+		})
+		return list, err
 	})
-	return list, err
+	return slices.Clone(list), err
 }
 
 // known refuses a stream or zone that is named and not there.
@@ -179,14 +186,20 @@ func (s *Service) DeleteZone(ctx context.Context, c Caller, id core.ZoneID) erro
 
 // Alarms lists the alarms of a stream, of a zone, or all.
 func (s *Service) Alarms(ctx context.Context, c Caller, n core.StreamNumber, zone core.ZoneID) (list []core.Alarm, err error) {
-	err = s.view(ctx, c, func(tx store.Tx) error {
-		if err := known(tx, n, zone); err != nil {
+	if err := may(c, core.Viewer); err != nil {
+		return nil, err
+	}
+	list, err = recall(s.memory, fmt.Sprint("alarms ", n, zone), func() (list []core.Alarm, err error) {
+		err = s.view(ctx, c, func(tx store.Tx) error {
+			if err := known(tx, n, zone); err != nil {
+				return err
+			}
+			list, err = tx.Alarms(n, zone)
 			return err
-		}
-		list, err = tx.Alarms(n, zone)
-		return err
+		})
+		return list, err
 	})
-	return list, err
+	return slices.Clone(list), err
 }
 
 // Alarm gives one alarm.
