@@ -73,9 +73,10 @@ score: setup ## score the trackers on the seven sequences of the test data; writ
 	@.ci/setup python3-numpy python3-scipy
 	CAPSTAN_KEEP=$(KEEP) go test -v -count=1 -run '^TestScores$$' ./sdk/track
 
-bench: build ## measure against GStreamer alone; rewrites docs/benchmarks.md with KEEP=1
+bench: build ## measure against GStreamer alone, and the server; rewrites docs/benchmarks*.md with KEEP=1
 	@.ci/setup $(PYTHON)
 	@go run ./pipeline/bench -capstan $(BIN)/capstan $(if $(KEEP),-write docs/benchmarks.md)
+	@go run ./server/bench -capstan $(BIN)/capstan $(if $(KEEP),-write docs/benchmarks-server.md)
 
 # gosec's rules that say nothing here: unsafe (cgo and memory that is mapped), errors unhandled (staticcheck and
 # vet have theirs), programs and files named by the caller, which is what this program is for.

@@ -49,6 +49,7 @@ var needed = []struct {
 	{"webpdec", "gstreamer1.0-plugins-bad", "WebP images", false},
 	{"appsrc", "gstreamer1.0-plugins-base", "writing video", false},
 	{"videoscale", "gstreamer1.0-plugins-base", "writing video of odd sizes", false},
+	{"jpegenc", "gstreamer1.0-plugins-good", "frames of alerts", false},
 	{"x264enc", "gstreamer1.0-plugins-ugly", "writing video", false},
 	{"mp4mux", "gstreamer1.0-plugins-good", "writing video", false},
 	{"compositor", "gstreamer1.0-plugins-base", "the demo clip", false},

@@ -18,6 +18,7 @@ import (
 	"github.com/capstan-video/capstan/pipeline/host"
 	"github.com/capstan-video/capstan/server/blob"
 	"github.com/capstan-video/capstan/server/service"
+	"github.com/capstan-video/capstan/server/store"
 	"github.com/capstan-video/capstan/server/store/sqlstore"
 )
 
@@ -29,6 +30,7 @@ var watched = []string{"detector_motion_background", "tracker_bytetrack"}
 func besideTheEngine(s settings) ([]row, error) {
 	var shares []float64
 	var alone, served float64
+	alerts := 0
 	for r := range s.rounds {
 		a, objects, err := engineAlone(s)
 		if err == nil && objects == 0 {
@@ -37,16 +39,16 @@ func besideTheEngine(s settings) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := throughService(s, r)
+		b, n, err := throughService(s, r)
 		if err != nil {
 			return nil, err
 		}
 		alone, served = max(alone, a), max(served, b)
-		shares = append(shares, b/a)
+		shares, alerts = append(shares, b/a), alerts+n
 	}
 	low, median, high := spread(shares)
-	return []row{{"fps with 20 zones, 20 alarms and 10 readers of statuses, over the engine's own", "≥ 0.95",
-		fmt.Sprintf("%.3f (%.3f..%.3f); at best %.0f of %.0f fps", median, low, high, served, alone), met(median >= 0.95)}}, nil
+	return []row{{"fps with 20 zones, 5 alarms and 10 readers of statuses, over the engine's own", "≥ 0.95",
+		fmt.Sprintf("%.3f (%.3f..%.3f); at best %.0f of %.0f fps; %d alerts a round", median, low, high, served, alone, alerts/s.rounds), met(median >= 0.95)}}, nil
 }
 
 // unpaced plays files as fast as they go, whatever the service asks for.
@@ -130,32 +132,32 @@ const warmUp = 50
 // admin is whoever asks in the benchmark.
 var admin = service.Caller{Name: "bench", Role: core.Admin}
 
-// throughService gives the fps of the clip as a stream of a service.
-func throughService(s settings, round int) (fps float64, err error) {
+// throughService gives the fps of the clip as a stream of a service, and how many alerts have begun.
+func throughService(s settings, round int) (fps float64, alerts int, err error) {
 	e, close, err := newEngine(s)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	dir := filepath.Join(s.work, fmt.Sprintf("service-%d-%d", os.Getpid(), round))
 	defer os.RemoveAll(dir)
 	svc, closeAll, err := newService(dir, e, close)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	n, err := addClip(ctx, svc, s.clip)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := watchClip(ctx, svc, n); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for range 10 {
 		c, err := svc.Subscribe(ctx, admin)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		go func() {
 			for range c { // ends with the service
@@ -163,9 +165,17 @@ func throughService(s settings, round int) (fps float64, err error) {
 		}()
 	}
 	if err := svc.Analyze(ctx, admin, n, true); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return speedOf(ctx, svc, n)
+	fps, err = speedOf(ctx, svc, n)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, alerts, err = svc.Alerts(ctx, admin, store.AlertFilter{})
+	if err == nil && alerts == 0 {
+		err = errors.New("no alert has begun")
+	}
+	return fps, alerts, err
 }
 
 func newService(dir string, e *pipeline.Engine, closeEngine func() error) (*service.Service, func() error, error) {
@@ -180,7 +190,7 @@ func newService(dir string, e *pipeline.Engine, closeEngine func() error) (*serv
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close(), closeEngine())
 	}
-	svc, _, err := service.New(context.Background(), service.Config{Store: db, Blobs: blobs, Engine: e, NoAuth: true})
+	svc, _, err := service.New(context.Background(), service.Config{Store: db, Blobs: blobs, Engine: e, JPEG: gstreamer.EncodeJPEG, NoAuth: true})
 	if err != nil {
 		return nil, nil, errors.Join(err, blobs.Close(), db.Close(), closeEngine())
 	}
@@ -202,7 +212,7 @@ func addClip(ctx context.Context, svc *service.Service, clip string) (core.Strea
 	return cfg.Number, err
 }
 
-// watchClip draws 20 zones, every fifth of them a line, with an alarm each.
+// watchClip draws 20 zones, every fifth of them a line, and gives every fourth an alarm.
 func watchClip(ctx context.Context, svc *service.Service, n core.StreamNumber) error {
 	for i := range 20 {
 		x, y := float64(i%5)*380, float64(i/5)*260
@@ -210,9 +220,13 @@ func watchClip(ctx context.Context, svc *service.Service, n core.StreamNumber) e
 		if i%5 == 0 {
 			z.Coords = core.Polygon{{X: x, Y: y}, {X: x + 360, Y: y + 250}}
 		}
-		alarm := core.Alarm{Name: "many", Counts: []core.CountCondition{{
-			Objects: core.Objects{Class: "motion", Anchor: core.AnchorBottom}, Test: core.Greater, Value: 3, Window: time.Second, Threshold: 0.5}}}
-		if _, _, err := svc.SaveZone(ctx, admin, z, []core.Alarm{alarm}); err != nil {
+		var alarms []core.Alarm
+		alarm := core.Alarm{Name: "somebody", Counts: []core.CountCondition{{
+			Objects: core.Objects{Class: "motion", Anchor: core.AnchorBottom}, Test: core.Greater, Value: 0, Window: time.Second, Threshold: 0.5}}}
+		if i%4 == 1 {
+			alarms = append(alarms, alarm)
+		}
+		if _, _, err := svc.SaveZone(ctx, admin, z, alarms); err != nil {
 			return err
 		}
 	}
@@ -223,7 +237,7 @@ func watchClip(ctx context.Context, svc *service.Service, n core.StreamNumber) e
 func speedOf(ctx context.Context, svc *service.Service, n core.StreamNumber) (float64, error) {
 	var first time.Time
 	var from uint64
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		list, err := svc.States(ctx, admin)
 		if err != nil {
 			return 0, err

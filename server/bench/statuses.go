@@ -84,17 +84,21 @@ func readAll(address string, length time.Duration) ([][]time.Time, error) {
 		connections[i] = c
 	}
 	time.Sleep(time.Second) // until all of them are answered
-	until := time.Now().Add(length)
+	from := time.Now().Add(settle)
+	until := from.Add(length)
 	var wg sync.WaitGroup
 	for i, c := range connections[1:] {
-		wg.Go(func() { got[i+1], errs[i+1] = packets(c, until) })
+		wg.Go(func() { got[i+1], errs[i+1] = packets(c, from, until) })
 	}
 	wg.Wait()
 	return got[1:], errors.Join(errs...)
 }
 
-// packets gives when the ends of packets came.
-func packets(c net.Conn, until time.Time) (at []time.Time, err error) {
+// settle is for what has waited in the connections.
+const settle = 500 * time.Millisecond
+
+// packets gives when the ends of packets came, after from.
+func packets(c net.Conn, from, until time.Time) (at []time.Time, err error) {
 	if err := c.SetReadDeadline(until); err != nil {
 		return nil, err
 	}
@@ -103,7 +107,9 @@ func packets(c net.Conn, until time.Time) (at []time.Time, err error) {
 		n, err := c.Read(buffer)
 		now := time.Now()
 		for range bytes.Count(buffer[:n], []byte("}\r\n")) {
-			at = append(at, now)
+			if now.After(from) {
+				at = append(at, now)
+			}
 		}
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {

@@ -97,7 +97,7 @@ type live struct {
 
 // see takes a frame's nodes before its statuses are told, and makes a picture of it when one is
 // asked for. The caller has the result's picture yet.
-func (l *live) see(n core.StreamNumber, r *pipeline.Result) {
+func (l *live) see(n core.StreamNumber, r *pipeline.Result, picture func(*pipeline.Result) ([]byte, error)) {
 	f := &Found{Seq: r.Frame.Seq, PTS: r.Frame.PTS, Captured: r.Frame.Captured, Nodes: r.Nodes, Drops: r.Drops}
 	l.mu.Lock()
 	if l.found == nil {
@@ -110,7 +110,7 @@ func (l *live) see(n core.StreamNumber, r *pipeline.Result) {
 	if len(waiting) == 0 {
 		return
 	}
-	jpeg, err := pictureOf(r)
+	jpeg, err := picture(r)
 	for _, ch := range waiting {
 		if err == nil {
 			ch <- jpeg // it has room for one

@@ -24,8 +24,49 @@ const (
 	pictureTimeout = time.Minute // for all capsules together
 )
 
+// JPEG encodes a picture: I420 without padding, of the size and colours of caps. Quality is 1 to 100.
+type JPEG func(ctx context.Context, i420 []byte, caps core.Caps, quality int) ([]byte, error)
+
 // pictureOf makes a JPEG of a result's picture, in colour, with what was found on it (see DrawBoxes).
-func pictureOf(r *pipeline.Result) ([]byte, error) {
+// The stream waits for it.
+func (s *Service) pictureOf(ctx context.Context, r *pipeline.Result) ([]byte, error) {
+	var data []byte
+	var err error
+	if s.cfg.JPEG != nil {
+		data, err = s.encode(ctx, r)
+	} else {
+		data, err = goJPEG(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return withBoxes(data, r.Nodes), nil
+}
+
+// encode has the picture encoded by the encoder of the configuration.
+func (s *Service) encode(ctx context.Context, r *pipeline.Result) ([]byte, error) {
+	v, err := r.View([]core.PixelFormat{core.I420}, core.PictureSize{})
+	if err != nil {
+		return nil, err
+	}
+	l, mem := v.Layout, v.Arena.Bytes()
+	if err := l.Check(int64(len(mem))); err != nil {
+		return nil, err
+	}
+	_, size := core.Packed(core.I420, l.Width, l.Height)
+	packed := make([]byte, 0, size)
+	for i, p := range l.Planes {
+		row, rows := core.I420.PlaneSize(i, l.Width, l.Height)
+		for y := range rows {
+			at := p.Offset + int64(y*p.Stride)
+			packed = append(packed, mem[at:at+int64(row)]...)
+		}
+	}
+	return s.cfg.JPEG(ctx, packed, core.Caps{Format: core.I420, Width: l.Width, Height: l.Height, Matrix: l.Matrix, FullRange: l.FullRange}, jpegQuality)
+}
+
+// goJPEG encodes without anything else.
+func goJPEG(r *pipeline.Result) ([]byte, error) {
 	v, err := r.View([]core.PixelFormat{core.RGB}, core.PictureSize{})
 	if err != nil {
 		if v, err = r.View([]core.PixelFormat{core.I420}, core.PictureSize{}); err != nil {
@@ -44,7 +85,7 @@ func pictureOf(r *pipeline.Result) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = jpeg.Encode(&out, img, &jpeg.Options{Quality: jpegQuality})
-	return withBoxes(out.Bytes(), r.Nodes), err
+	return out.Bytes(), err
 }
 
 func fromRGB(l core.Layout, mem []byte) image.Image {

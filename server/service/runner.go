@@ -364,7 +364,7 @@ func (r *runner) take(result *pipeline.Result) {
 // name puts the names of known identities in, and shows the result to who looks on.
 func (r *runner) name(result *pipeline.Result, encoders map[core.EncoderID]encoder) {
 	r.svc.gallery.name(encoders, result.Nodes)
-	r.svc.hub.live.see(r.number, result)
+	r.svc.hub.live.see(r.number, result, func(res *pipeline.Result) ([]byte, error) { return r.svc.pictureOf(r.life, res) })
 }
 
 // recognise sets how encodings are compared on this stream.

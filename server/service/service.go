@@ -27,6 +27,7 @@ type Config struct {
 	// Pictures are the feeds of the engine's media, for pictures that are sent in; nil: they are
 	// refused as Unsupported.
 	Pictures *push.Media
+	JPEG     JPEG         // encodes the frames of alerts; nil: Go's own encoder, which takes 70 ms for 1080p
 	Log      hclog.Logger // nil: none
 	// Events keeps what is told outside; nil: nothing is. The caller closes it after the service.
 	Events  *events.Outbox

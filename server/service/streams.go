@@ -43,9 +43,15 @@ func (s *Service) Streams(ctx context.Context, c Caller, premises core.PremisesI
 
 // Stream gives one stream.
 func (s *Service) Stream(ctx context.Context, c Caller, n core.StreamNumber) (out core.StreamConfig, err error) {
-	err = s.view(ctx, c, func(tx store.Tx) error {
-		out, err = tx.Stream(n)
-		return on("stream", err)
+	if err := may(c, core.Viewer); err != nil {
+		return out, err
+	}
+	out, err = recall(s.memory, fmt.Sprint("stream ", n), func() (out core.StreamConfig, err error) {
+		err = s.view(ctx, c, func(tx store.Tx) error {
+			out, err = tx.Stream(n)
+			return on("stream", err)
+		})
+		return out, err
 	})
 	return shown(c, out), err
 }

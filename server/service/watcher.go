@@ -213,7 +213,7 @@ func (w *watcher) begin(a *alarming, now time.Time, result *pipeline.Result) {
 
 // frameOf writes the result's picture as a JPEG.
 func (w *watcher) frameOf(ctx context.Context, result *pipeline.Result) (*blob.Pending, error) {
-	jpeg, err := pictureOf(result)
+	jpeg, err := w.svc.pictureOf(ctx, result)
 	if err != nil {
 		return nil, err
 	}

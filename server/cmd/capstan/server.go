@@ -355,7 +355,7 @@ func (s *server) startService(ctx context.Context) (func(context.Context) error,
 		return nil, err
 	}
 	s.svc, s.password, err = service.New(ctx, service.Config{
-		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events, Viewing: s.viewing,
+		Store: s.metrics.Store(s.db), Blobs: s.blobs, Engine: s.engine, Pictures: s.pictures, JPEG: gstreamer.EncodeJPEG, Log: s.log, Uploads: up, Tracer: s.tracer, Events: s.events, Viewing: s.viewing,
 		Admission: service.Admission{Mode: s.cfg.Admission.Mode, Share: s.cfg.Admission.CPU, Most: s.cfg.Admission.Streams, Floor: s.cfg.Admission.FPS},
 		NoAuth:    s.cfg.NoAuth != config.Closed, Password: string(s.cfg.AdminPassword),
 	})
