@@ -26,7 +26,7 @@ import (
 var watched = []string{"detector_motion_background", "tracker_bytetrack"}
 
 // besideTheEngine plays the clip as fast as it goes: by the engine alone, and by the service with 20
-// zones, 20 alarms and 10 readers of statuses.
+// zones, 5 alarms and 10 readers of statuses.
 func besideTheEngine(s settings) ([]row, error) {
 	var shares []float64
 	var alone, served float64
