@@ -263,7 +263,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"/healthz", nobody, 200}, {"/readyz", nobody, 200}, {"/metrics", nobody, 401}, {"/metrics", as("viewer", "wrong"), 401}, {"/metrics", as("viewer", "right"), 200},
 		{"/metrics", bearer("viewer"), 200}, {"/metrics", bearer("nobody"), 403}, {"/metrics", bearer("down"), 503},
 		{"/debug/pprof/", nobody, 401}, {"/debug/pprof/", as("editor", "right"), 403}, {"/debug/pprof/", as("admin", "right"), 200}, {"/debug/pprof/goroutine?debug=1", bearer("admin"), 200},
-		{"/debug/pprof/cmdline", bearer("admin"), 404}, {"/metrics/x", bearer("admin"), 404},
+		{"/debug/pprof/cmdline", bearer("admin"), 404}, {"/debug/pprof/nonsense", bearer("admin"), 404}, {"/metrics/x", bearer("admin"), 404},
 		{"/metrics", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session_id", Value: "session of viewer"}) }, 200},
 	} {
 		site, _ := siteOf(&scripted{o: busy()}, t.TempDir())

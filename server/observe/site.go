@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/pprof"
+	profiles "runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,10 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	case "trace":
 		pprof.Trace(w, r)
 	default:
+		if name != "" && profiles.Lookup(name) == nil {
+			refuse(w, http.StatusNotFound, "there is no such profile")
+			return
+		}
 		pprof.Index(w, r)
 	}
 }
