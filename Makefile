@@ -63,8 +63,10 @@ soak: build ## try whether a server holds under fault; SOAK=10m says how long, O
 	@mkdir -p $(OUT); go build -o $(OUT)/soak ./server/soak
 	@$(OUT)/soak -capstan $(BIN)/capstan -length $(or $(SOAK),10m) $(if $(ONLY),-only $(ONLY)) $(if $(SEED),-seed $(SEED))
 
-fuzz: setup ## feed every decoder of outside input with nonsense; FUZZTIME=30s for each, ONLY=./server/... where
-	@CAPSTAN_FUZZ=$(or $(FUZZTIME),30s) go test -count=1 -v -timeout 0 -run '^TestFuzzAll$$' ./docs -args $(or $(ONLY),./...)
+fuzz: setup ## feed every decoder of outside input with nonsense; FUZZTIME=30s for each, ONLY=server/httpx where
+	@grep -rnoE '^func Fuzz\w+' --include='*_test.go' $(or $(ONLY),.) | sed -E 's|/[^/]*:[0-9]+:func | |' | sort -u | while read -r dir name; do \
+	  echo "$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),30s) "./$$dir" || exit 1; \
+	done
 
 onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
 	@sdk/onnx/fetch

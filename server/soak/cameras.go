@@ -40,7 +40,7 @@ func (r *rig) badCameras(ctx context.Context) error {
 	if s.told, err = p.follow(following); err != nil || !p.runs(ctx, s.steady, readyLimit) {
 		return errors.Join(err, errors.New("the stream that is well does not run"), p.kill())
 	}
-	g, rounds := growth{name: "cameras"}, r.some(20, 1)
+	g, rounds := growth{name: "cameras"}, r.some(10, 1)
 	for i := range rounds + 1 { // the first one warms up
 		if err := s.round(ctx, i); err != nil {
 			return errors.Join(err, p.kill())

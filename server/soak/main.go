@@ -38,6 +38,7 @@ var checks = []check{
 	{"disk", "a disk that fills, and has room again", (*rig).fullDisk},
 	{"database", "PostgreSQL that crashes, and comes back", (*rig).lostDatabase},
 	{"cameras", "cameras that stall, send garbage, change size, come and go", (*rig).badCameras},
+	{"nonsense", "nonsense to every route", (*rig).nonsense},
 	{"streams", "streams that are added and removed", (*rig).manyStreams},
 	{"calls", "calls of the API", (*rig).manyCalls},
 }
