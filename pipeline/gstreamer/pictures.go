@@ -40,7 +40,9 @@ func (m *Media) EncodePictures(ctx context.Context, from pipeline.Pictures) (pip
 		return nil, errors.Join(err, from.Close())
 	}
 	p.life, p.halt = context.WithCancel(context.Background())
-	p.work.Go(func() { p.pump(first) })
+	in := p.pipe.unsafeElement("in") // here: elements are looked up by one goroutine
+	_ = p.pipe.unsafeElement("sink")
+	p.work.Go(func() { p.pump(in, first) })
 	return p, nil
 }
 
@@ -56,8 +58,7 @@ type pictures struct {
 }
 
 // pump gives pictures to the encoder until they end.
-func (p *pictures) pump(u pipeline.I420) {
-	in := p.pipe.unsafeElement("in")
+func (p *pictures) pump(in unsafe.Pointer, u pipeline.I420) {
 	defer C.bus_end(in)
 	began, last, period := u.PTS, time.Duration(-1), defaultPeriod
 	if fps := p.caps.FPS(); fps > 0 {

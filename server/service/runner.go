@@ -106,6 +106,9 @@ func (s *Service) start(ctx context.Context, cfg core.StreamConfig) error {
 		r.halt()
 		return core.Faultf(core.Closed, "", "stream", "the server is stopping")
 	}
+	if cfg.Connection.Kind == core.Webcam {
+		s.cfg.Viewing.Forget(n) // who watches has the device
+	}
 	go r.run()
 	return nil
 }
@@ -244,6 +247,7 @@ func (r *runner) play() (frames int, err error) {
 	defer stop()
 	r.svc.tally.begin(r, session)
 	defer r.svc.tally.end(r)
+	defer r.svc.taps.end(r.number)
 	for {
 		result, err := r.next(ctx, session, patience)
 		switch {
@@ -365,6 +369,7 @@ func (r *runner) take(result *pipeline.Result) {
 func (r *runner) name(result *pipeline.Result, encoders map[core.EncoderID]encoder) {
 	r.svc.gallery.name(encoders, result.Nodes)
 	r.svc.hub.live.see(r.number, result, func(res *pipeline.Result) ([]byte, error) { return r.svc.pictureOf(r.life, res) })
+	r.svc.taps.see(r.number, result)
 }
 
 // recognise sets how encodings are compared on this stream.

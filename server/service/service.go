@@ -106,6 +106,7 @@ type Service struct {
 	pictures   atomic.Uint64 // that were sent in, to name their feeds
 	gallery    gallery
 	tally      tally
+	taps       taps
 
 	begun, ended, unsaved atomic.Uint64 // alerts
 }

@@ -269,20 +269,25 @@ func (s *Service) StreamURL(ctx context.Context, c Caller, n core.StreamNumber, 
 	return cfg.Connection.URL, nil
 }
 
-// Video says what is served again as the video of a stream. A camera is not: NotFound on "stream".
-func (s *Service) Video(ctx context.Context, n core.StreamNumber) (out pipeline.Source, err error) {
+// Video says what is served again as the video of a stream: the pictures of its analysis, where it is
+// a webcam that is analysed, else a source. A camera is not: NotFound on "stream".
+func (s *Service) Video(ctx context.Context, n core.StreamNumber) (out pipeline.Source, seen pipeline.Pictures, err error) {
 	var cfg core.StreamConfig
 	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		cfg, err = tx.Stream(n)
 		return on("stream", err)
 	})
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
-	if cfg.Connection.Kind == core.IPCamera {
-		return out, core.Faultf(core.NotFound, "", "stream", "the video of a camera is to be had from the camera")
+	switch {
+	case cfg.Connection.Kind == core.IPCamera:
+		return out, nil, core.Faultf(core.NotFound, "", "stream", "the video of a camera is to be had from the camera")
+	case cfg.Connection.Kind == core.Webcam && s.runner(n) != nil:
+		return out, s.taps.open(n), nil
 	}
-	return s.source(cfg)
+	out, err = s.source(cfg)
+	return out, nil, err
 }
 
 // Analyze switches the analysis of a stream on or off, for later starts too. One that the machine

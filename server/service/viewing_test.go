@@ -116,15 +116,15 @@ func TestVideo(t *testing.T) {
 	_, err = w.StreamURL(t.Context(), service.Caller{}, clip.Number, "here")
 	kindOn(t, err, core.Denied, "role")
 
-	if src, err := w.Video(t.Context(), clip.Number); err != nil || !strings.HasPrefix(src.URL, w.dir) {
+	if src, _, err := w.Video(t.Context(), clip.Number); err != nil || !strings.HasPrefix(src.URL, w.dir) {
 		t.Errorf("%+v, %v", src, err)
 	}
-	if src, err := w.Video(t.Context(), webcam.Number); err != nil || src.URL != "v4l2:///dev/video3" {
+	if src, seen, err := w.Video(t.Context(), webcam.Number); seen != nil || err != nil || src.URL != "v4l2:///dev/video3" {
 		t.Errorf("%+v, %v", src, err)
 	}
-	_, err = w.Video(t.Context(), camera.Number)
+	_, _, err = w.Video(t.Context(), camera.Number)
 	kindOn(t, err, core.NotFound, "stream")
-	_, err = w.Video(t.Context(), 99)
+	_, _, err = w.Video(t.Context(), 99)
 	kindOn(t, err, core.NotFound, "stream")
 
 	webcam.Name = "a name"

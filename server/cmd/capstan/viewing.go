@@ -33,9 +33,12 @@ func (s *server) openVideo(ctx context.Context, n core.StreamNumber) (pipeline.E
 	if svc == nil {
 		return nil, core.Faultf(core.Closed, "rtsp", "", "the server is starting")
 	}
-	src, err := svc.Video(ctx, n)
+	src, seen, err := svc.Video(ctx, n)
 	if err != nil {
 		return nil, err
+	}
+	if seen != nil {
+		return s.media.EncodePictures(ctx, seen)
 	}
 	return s.media.OpenEncoded(ctx, src)
 }
