@@ -146,3 +146,28 @@ func TestTestPicture(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSource plans every URL: what cannot be played is refused, with the reason, and no name for
+// people has a password.
+func FuzzSource(f *testing.F) {
+	for _, u := range []string{"", "x", "rtsp://me:geheim@h/x", "rtsp://h:99999/", "http://me:geheim@h/a.mp4?x=%zz", "v4l2:///dev/video0", "v4l2://x", "file:///nowhere?fps=1e9", "test://?size=1x1", "FILE:///", "rtsp://h/\" ! filesink location=/x"} {
+		f.Add(u)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		p, err := planOf(pipeline.Source{Stream: "s", URL: url})
+		if err != nil {
+			if core.KindOf(err) == core.Unknown {
+				t.Errorf("%q: %v", url, err)
+			}
+			return
+		}
+		for _, i := range p.items {
+			if strings.Contains(i.head, "filesink") || strings.Contains(i.head, "\"") && i.own == nil && strings.Contains(i.head, url) {
+				t.Errorf("%q is in the pipeline: %s", url, i.head)
+			}
+		}
+		if strings.Contains(url, "geheim@") && strings.Contains(p.name, "geheim") {
+			t.Errorf("%q is shown as %s", url, p.name)
+		}
+	})
+}

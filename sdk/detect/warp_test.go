@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/sdk"
 )
 
@@ -124,4 +125,23 @@ func TestBoxes(t *testing.T) {
 			t.Errorf("%v: %v, %v", c.in, got, ok)
 		}
 	}
+}
+
+// FuzzReadMarks reads the landmarks that another capsule gave: the warp of a face is always one that
+// can be drawn.
+func FuzzReadMarks(f *testing.F) {
+	for _, s := range []string{``, `{}`, `null`, `{"left_eye":{"X":1,"Y":2}}`, `{"left_eye":[1,2]}`, `{"left_eye":{"X":1e308,"Y":-1e308},"right_eye":{"X":1e308},"nose":{},"mouth_left":{},"mouth_right":{}}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		node := &core.Node{ID: 1, Class: "face", Coords: core.Rect(10, 10, 50, 60), ExtraData: core.ExtraData{"landmarks": []byte(text)}}
+		frame, err := sdk.NewFrame(core.Frame{Caps: core.Caps{Width: 64, Height: 64}}, core.Layout{}, nil, []*core.Node{node})
+		if err != nil {
+			t.Skip()
+		}
+		if points, ok := ReadMarks(frame.Nodes()[0], frame); ok && len(points) != len(Marks) {
+			t.Errorf("%d points of %q", len(points), text)
+		}
+		_ = FaceWarp(frame.Nodes()[0], frame)
+	})
 }

@@ -3,6 +3,7 @@ package pack
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/pem"
 	"os"
 	"os/exec"
@@ -201,4 +202,35 @@ func TestOpenSSLKey(t *testing.T) {
 	if p, err := LoadPublic(public); err != nil || !p.Equal(k.Public()) {
 		t.Errorf("%v", err)
 	}
+}
+
+// FuzzKeys reads what should be a key and what should be a signature.
+func FuzzKeys(f *testing.F) {
+	k, err := NewKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := filepath.Join(f.TempDir(), "good")
+	if err := k.Save(good); err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{good + ".key", good + ".pub"} {
+		if text, err := os.ReadFile(name); err == nil {
+			f.Add(text)
+		}
+	}
+	f.Add([]byte("ed25519 " + strings.Repeat("A", 44) + " " + strings.Repeat("A", 88)))
+	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "x.pub")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if k, err := LoadPublic(path); err == nil && len(k.key) != ed25519.PublicKeySize {
+			t.Errorf("a key of %d bytes", len(k.key))
+		}
+		if s, err := parseSignature(string(text)); err == nil && strings.TrimSuffix(s.line(), "\n") != string(text) {
+			t.Errorf("%q is read as %q", text, s.line())
+		}
+	})
 }

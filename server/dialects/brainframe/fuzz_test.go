@@ -3,6 +3,7 @@ package brainframe
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -130,4 +131,24 @@ func FuzzRequests(f *testing.F) {
 // validMethod says whether net/http would take the method.
 func validMethod(m string) bool {
 	return m != "" && strings.Trim(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// FuzzHeaders sends anything as credentials and as types of bodies: never a panic, never a 5xx.
+func FuzzHeaders(f *testing.F) {
+	for _, v := range []string{"", "Basic YTpi", "Basic !", "Bearer x", "Digest a=b", "multipart/form-data; boundary=x", "multipart/form-data; boundary=" + strings.Repeat("x", 80), "\xff", "a;b=c;;=", "session_id=1.x; session_id="} {
+		f.Add(v, v, v, "--x\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\nbytes\r\n--x--\r\n")
+	}
+	f.Fuzz(func(t *testing.T, authorization, cookie, kind, body string) {
+		for _, path := range []string{"/api/process_image", "/api/storage", "/api/streams"} {
+			r := httptest.NewRequest(http.MethodPost, "http://server"+path, strings.NewReader(body))
+			r.Header["Authorization"], r.Header["Cookie"], r.Header["Content-Type"] = []string{authorization}, []string{cookie}, []string{kind}
+			w := httptest.NewRecorder()
+			handler(furnished(t), Options{}).ServeHTTP(w, r)
+			if w.Code >= 500 && w.Code != http.StatusNotImplemented {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			} else if w.Code >= 400 {
+				title(t, w)
+			}
+		}
+	})
 }
