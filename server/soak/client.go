@@ -262,10 +262,12 @@ func (c *client) follow(ctx context.Context) (*told, error) {
 	go func() { // ends with ctx, or with the server
 		defer close(t.done)
 		defer w.Body.Close()
-		lines := bufio.NewScanner(w.Body)
-		lines.Buffer(nil, 16<<20)
-		for lines.Scan() {
-			if text := bytes.TrimSpace(lines.Bytes()); len(text) > 0 {
+		for lines := bufio.NewReader(w.Body); ; {
+			line, err := lines.ReadBytes('\n')
+			if err != nil { // what was cut off by a kill is no packet
+				return
+			}
+			if text := bytes.TrimSpace(line); len(text) > 0 {
 				t.take(text)
 			}
 		}

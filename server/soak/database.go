@@ -43,32 +43,35 @@ func (r *rig) lostDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, p.kill())
 	}
-	times := r.some(5, 1)
+	times, slowest := r.some(5, 1), time.Duration(0)
 	for i := range times {
-		if err := r.loseDatabase(ctx, p, db, n); err != nil {
+		took, err := r.loseDatabase(ctx, p, db, n)
+		if err != nil {
 			return errors.Join(err, p.kill())
 		}
+		slowest = max(slowest, took)
 		r.say("crash %d of %d", i+1, times)
 	}
-	r.note("database", "crashes", "%d, each for %v", times, goneFor)
+	r.note("database", "crashes", "%d, each for %v; the slowest refusal took %v", times, goneFor, slowest.Round(time.Millisecond))
 	return p.stop()
 }
 
-func (r *rig) loseDatabase(ctx context.Context, p *process, db *pgtest.Server, n int64) error {
+// loseDatabase takes the database away once, and gives how long the slowest refusal took meanwhile.
+func (r *rig) loseDatabase(ctx context.Context, p *process, db *pgtest.Server, n int64) (slowest time.Duration, _ error) {
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	t, err := p.follow(following)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if !p.runs(ctx, n, readyLimit) || !until(ctx, readyLimit, func() bool { return t.count(n) > 0 }) {
-		return errors.New("the stream does not run")
+		return 0, errors.New("the stream does not run")
 	}
 	from := float64(time.Now().UnixNano()) / 1e9
 	if err := db.Kill(); err != nil {
-		return err
+		return 0, err
 	}
-	before, slowest := t.count(n), time.Duration(0)
+	before := t.count(n)
 	for end := time.Now().Add(goneFor); time.Now().Before(end); {
 		for _, path := range []string{"/api/streams", "/api/alerts", "/api/zones/1"} {
 			began := time.Now()
@@ -84,7 +87,7 @@ func (r *rig) loseDatabase(ctx context.Context, p *process, db *pgtest.Server, n
 			}
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if ok, why, err := p.ready(ctx); ok || why["database"] == "" {
@@ -94,12 +97,11 @@ func (r *rig) loseDatabase(ctx context.Context, p *process, db *pgtest.Server, n
 		r.fail("database", "without it the stream had %d statuses in %v", fresh, goneFor)
 	}
 	if err := db.Run(); err != nil {
-		return err
+		return 0, err
 	}
 	to := float64(time.Now().UnixNano()) / 1e9
 	if !until(ctx, readyLimit, func() bool { ok, _, _ := p.ready(ctx); return ok }) {
 		r.fail("database", "it is back, and the server is not ready")
 	}
-	r.note("database", "slowest refusal", "%v", slowest.Round(time.Millisecond))
-	return r.caughtUp(ctx, p, n, "database", "it is back", from, to)
+	return slowest, r.caughtUp(ctx, p, n, "database", "it is back", from, to)
 }
