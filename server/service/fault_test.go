@@ -27,6 +27,10 @@ func TestFaultsSayOnce(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, tt.err, tt.want)
 		}
 	}
+	_, gone := (&Service{}).source(core.StreamConfig{Connection: core.Connection{Kind: core.FileClip}})
+	if want := "blob: the stream's file was deleted (upload it again, and give the stream the new file)"; core.KindOf(gone) != core.NotFound || gone.Error() != want {
+		t.Errorf("a stream without its file: %v, want %s", gone, want)
+	}
 	plain := errors.New("a disk")
 	if err := on("zone", plain); err != plain {
 		t.Errorf("what is no fault became %v", err)

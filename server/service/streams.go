@@ -408,6 +408,11 @@ func (s *Service) source(cfg core.StreamConfig) (pipeline.Source, error) {
 	case core.Webcam:
 		out.URL = fmt.Sprintf("v4l2:///dev/video%d", cfg.Connection.Device)
 	default:
+		if cfg.Connection.Blob == 0 {
+			f := core.Faultf(core.NotFound, "", "blob", "the stream's file was deleted")
+			f.Hint = "upload it again, and give the stream the new file"
+			return out, f
+		}
 		file, _, err := s.cfg.Blobs.Read(cfg.Connection.Blob)
 		if err != nil {
 			return out, err
