@@ -25,7 +25,7 @@ type Sealer interface {
 // Option changes how a store is opened.
 type Option func(*Store)
 
-// Sealed has URLs, pipelines and the secrets of destinations kept sealed. What a store without it
+// Sealed has URLs, pipelines, options of capsules and the secrets of destinations kept sealed. What a store without it
 // has kept in plain text is sealed when it is opened.
 func Sealed(s Sealer) Option { return func(st *Store) { st.sealer = s } }
 
@@ -40,6 +40,9 @@ func (r *streamRow) hidden() (string, []*string) { return "stream", []*string{&r
 func (r *destinationRow) hidden() (string, []*string) {
 	return "destination", []*string{&r.Secret, &r.Settings}
 }
+
+// Options of capsules may be secret; which are, the capsule says, not the store.
+func (r *settingRow) hidden() (string, []*string) { return "setting", []*string{&r.Options} }
 
 // hide seals the texts of a row that is written. The row is not read after that.
 func (s *Store) hide(row any) error {
@@ -109,6 +112,9 @@ func (s *Store) adopt(ctx context.Context) error {
 			return err
 		}
 		if err := sealOld[streamRow](t, "url", "pipeline"); err != nil {
+			return err
+		}
+		if err := sealOld[settingRow](t, "options"); err != nil {
 			return err
 		}
 		return sealOld[destinationRow](t, "secret", "settings")

@@ -42,12 +42,17 @@ var camera = core.StreamConfig{Name: "gate", Metadata: map[string]any{}, Connect
 
 var hook = store.Destination{Name: "hook", Kind: "webhook", URL: "https://host/geheim-3", Secret: "geheim-4"}
 
+var option = core.CapsuleSetting{Capsule: "detector_cloud", Options: map[string]any{"key": "geheim-5"}}
+
 func keepSecrets(t *testing.T, s store.Store) {
 	t.Helper()
 	err := s.Update(t.Context(), func(tx store.Tx) error {
 		_, err := tx.SaveStream(camera)
 		if err == nil {
 			_, err = tx.SaveDestination(hook)
+		}
+		if err == nil {
+			err = tx.SaveSetting(option)
 		}
 		return err
 	})
@@ -71,6 +76,10 @@ func whole(t *testing.T, s store.Store) {
 		d, err := tx.Destination(1)
 		if err != nil || d.URL != hook.URL || d.Secret != hook.Secret {
 			t.Errorf("destination: %+v, %v", d, err)
+		}
+		set, err := tx.Settings("")
+		if err != nil || len(set) != 1 || set[0].Options["key"] != "geheim-5" {
+			t.Errorf("settings: %+v, %v", set, err)
 		}
 		return nil
 	})
