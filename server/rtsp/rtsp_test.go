@@ -123,8 +123,8 @@ func watch(t testing.TB, url string, transport gortsplib.Transport) (*viewer, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &viewer{client: &gortsplib.Client{Transport: &transport, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}, got: make(chan picture, 10_000)}
-	if err := v.client.Start(u.Scheme, u.Host); err != nil {
+	v := &viewer{client: &gortsplib.Client{Scheme: u.Scheme, Host: u.Host, Transport: &transport, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}, got: make(chan picture, 10_000)}
+	if err := v.client.Start2(); err != nil {
 		return nil, err
 	}
 	t.Cleanup(v.close)
