@@ -66,26 +66,33 @@ func (r *rig) badCameras(ctx context.Context) error {
 	return p.stop()
 }
 
-// round breaks cameras in every way at once, mends them, and takes them away.
+// ways are how cameras are broken, the quick ones first.
+func (s *scene) ways() []func(context.Context) error {
+	broken := func(name string, breaks func(ctx context.Context, c *camera, on bool), states ...string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return s.broken(ctx, name, func(c *camera, on bool) { breaks(ctx, c, on) }, states...)
+		}
+	}
+	return []func(context.Context) error{
+		broken("one that changes its size", func(_ context.Context, c *camera, on bool) { c.set(func(c *camera) { c.large = on }) }, "running"),
+		broken("one that sends noise", func(_ context.Context, c *camera, on bool) { c.set(func(c *camera) { c.garbage = on }) }),
+		broken("one that comes and goes", func(ctx context.Context, c *camera, _ bool) { s.comeAndGo(ctx, c) }),
+		broken("one that stalls", func(_ context.Context, c *camera, on bool) { c.set(func(c *camera) { c.mute = on }) }, "stalled", "connecting", "failed"),
+		s.noise,
+	}
+}
+
+// round breaks cameras in every way at once, mends them, and takes them away. The first round warms
+// up, with the quick ones.
 func (s *scene) round(ctx context.Context, i int) error {
+	ways := s.ways()
+	if i == 0 {
+		ways = ways[:2]
+	}
 	before, began := s.frames(ctx), time.Now()
 	var work sync.WaitGroup
-	errs := make(chan error, 5)
-	for k, way := range []func(context.Context) error{
-		func(ctx context.Context) error {
-			return s.broken(ctx, "one that stalls", func(c *camera, on bool) { c.set(func(c *camera) { c.mute = on }) }, "stalled", "connecting", "failed")
-		},
-		func(ctx context.Context) error {
-			return s.broken(ctx, "one that sends noise", func(c *camera, on bool) { c.set(func(c *camera) { c.garbage = on }) })
-		},
-		func(ctx context.Context) error {
-			return s.broken(ctx, "one that changes its size", func(c *camera, on bool) { c.set(func(c *camera) { c.large = on }) }, "running")
-		},
-		func(ctx context.Context) error {
-			return s.broken(ctx, "one that comes and goes", func(c *camera, _ bool) { s.comeAndGo(ctx, c) })
-		},
-		s.noise,
-	} {
+	errs := make(chan error, len(ways))
+	for k, way := range ways {
 		work.Go(func() {
 			if err := way(ctx); err != nil {
 				errs <- fmt.Errorf("round %d, camera %d: %w", i, k, err)

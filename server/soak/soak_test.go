@@ -88,7 +88,7 @@ func TestReport(t *testing.T) {
 	if len(r.wrong) != 1 {
 		t.Errorf("wrong: %v", r.wrong)
 	}
-	if err := soak(t.Context(), "", "kill,nonsense", 1, 1, &out); err == nil || !strings.Contains(err.Error(), `"nonsense"`) {
+	if err := soak(t.Context(), "", "kill,nothing", 1, 1, &out); err == nil || !strings.Contains(err.Error(), `"nothing"`) {
 		t.Errorf("a check that there is not: %v", err)
 	}
 }
