@@ -29,7 +29,15 @@ const (
 	attempts  = 20
 	firstWait = 2 * time.Millisecond
 	maxWait   = 200 * time.Millisecond
+
+	// A database that hangs makes nobody wait for longer than this who has set no time of their own. An
+	// update may delete a stream with a million alerts.
+	viewLimit   = 15 * time.Second
+	updateLimit = time.Minute
 )
+
+// errHangs is why a transaction ended that nobody else has ended.
+var errHangs = errors.New("the database does not answer")
 
 // Store is a store.Store on a database.
 //
@@ -101,6 +109,8 @@ func (s *Store) View(ctx context.Context, f func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
+	ctx, cancel := limited(ctx, viewLimit)
+	defer cancel()
 	err, _ := s.once(ctx, s.read, s.dialect.view, false, f)
 	return err
 }
@@ -111,6 +121,8 @@ func (s *Store) Update(ctx context.Context, f func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
+	ctx, cancel := limited(ctx, updateLimit)
+	defer cancel()
 	wait := firstWait
 	for n := 1; ; n++ {
 		err, again := s.once(ctx, s.write, s.dialect.update, true, f)
@@ -200,6 +212,19 @@ func (s *Store) fault(ctx context.Context, err error) error {
 	return f
 }
 
+// limited gives a transaction a time where the caller has not.
+func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, limit, errHangs)
+}
+
 func cancelled(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errHangs) {
+		f := core.Faultf(core.Internal, "store", "", "%w", cause)
+		f.Hint = "look after it, and try again"
+		return f
+	}
 	return core.Faultf(core.Cancelled, "store", "", "%w", context.Cause(ctx))
 }
