@@ -74,7 +74,7 @@ func ReadJSON(r *http.Request, limit int64) (Value, error) {
 // ParseJSON checks that b is one JSON value in UTF-8, not too deep and without the character NUL,
 // which databases refuse.
 func ParseJSON(b []byte) (Value, error) {
-	b = bytes.TrimSpace(b)
+	b = bytes.Trim(b, " \t\r\n") // what is space in JSON
 	switch {
 	case len(b) == 0:
 		return Value{}, &SyntaxError{"the body is empty; it must be JSON"}
