@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	password = "a soak's own"
+	password = "a soak's own" // #nosec G101 -- of a server that lives for the soak
 	// startLimit is how long a server may take to say where it answers, on a machine that is busy.
 	startLimit = 60 * time.Second
 	// stopLimit is what is promised, and a little.
