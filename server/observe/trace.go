@@ -65,7 +65,8 @@ func NewTracer(ctx context.Context, endpoint string, share float64, version stri
 
 // Frame implements service.Tracer.
 func (t *Tracer) Frame(f service.FrameTrace) {
-	if len(f.Saves) == 0 && rand.Float64() >= t.share { // #nosec G404 -- which frames are sampled, no secret
+	chance := rand.Float64() // #nosec G404 -- which frames are sampled, no secret
+	if len(f.Saves) == 0 && chance >= t.share {
 		return
 	}
 	end := f.Zones.Began.Add(f.Zones.Took)
