@@ -343,7 +343,11 @@ func TestLetIn(t *testing.T) {
 	_, at, _ := strings.Cut(good, "@")
 	who := strings.TrimSuffix(good, at)
 	bad := []byte(good)
-	bad[strings.IndexByte(good, '@')-1] ^= 1
+	if last := &bad[strings.IndexByte(good, '@')-1]; *last == '0' {
+		*last = '1'
+	} else {
+		*last = '0'
+	}
 	for name, c := range map[string]struct{ url, says string }{
 		"nobody":           {"rtsp://" + at, "401"},
 		"a wrong password": {string(bad), ""},
@@ -413,9 +417,7 @@ func TestBroken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 20 {
-			v.next(t)
-		}
+		v.next(t) // the last ones may be lost with the connection
 		if err := v.client.Wait(); err == nil {
 			t.Error("it goes on")
 		}
