@@ -19,11 +19,15 @@ import (
 type leaving struct {
 	store.Store
 	gone  atomic.Bool
+	slow  atomic.Int64 // nanoseconds until it says that it is gone
 	taken atomic.Int64
+	tried atomic.Int64 // while it was gone
 }
 
 func (l *leaving) Update(ctx context.Context, do func(store.Tx) error) error {
 	if l.gone.Load() {
+		l.tried.Add(1)
+		time.Sleep(time.Duration(l.slow.Load()))
 		return core.Faultf(core.Internal, "store", "", "the disk is full")
 	}
 	l.taken.Add(1)
@@ -136,6 +140,29 @@ func TestAlertsWhileTheStoreIsGone(t *testing.T) {
 			t.Errorf("alert %d began after %v and took %v", a.ID, start, took)
 		}
 	}
+}
+
+// TestAStoreThatHangs is tried for a tenth of the time.
+func TestAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	f.analyze(f.stream, true)
+	until(t, "an alert", func() bool { return f.open() == 1 })
+	f.store.slow.Store(int64(300 * time.Millisecond))
+	f.store.gone.Store(true)
+	f.see(0)
+	until(t, "a try", func() bool { return f.store.tried.Load() > 0 })
+	f.calm(t)
+	before := f.store.tried.Load()
+	f.clk.move(2 * time.Second)
+	f.calm(t)
+	if n := f.store.tried.Load(); n != before {
+		t.Errorf("%d tries after two seconds, of 0.3 s each", n-before)
+	}
+	f.clk.move(time.Minute)
+	until(t, "another try", func() bool { return f.store.tried.Load() > before })
+	f.store.gone.Store(false)
+	until(t, "the end", func() bool { f.clk.move(time.Second); return !f.stored()[0].End.IsZero() })
 }
 
 // TestAlertsBeforeAStopAreSaved: what waits for the store is saved when the stream is stopped.

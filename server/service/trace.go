@@ -51,6 +51,7 @@ func (r *runner) traced(result *pipeline.Result, encoders map[core.EncoderID]enc
 
 // noteSave counts the saving of an alert, and keeps it for the tracer.
 func (w *watcher) noteSave(began time.Time, what string, alert core.Alert, err error) {
+	w.held(began, err)
 	switch {
 	case err != nil:
 		w.svc.unsaved.Add(1)

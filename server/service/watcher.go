@@ -26,6 +26,9 @@ const (
 	maxUnsaved = 3600
 	// tryAgain is how long after a failure saving is tried again.
 	tryAgain = time.Second
+	// A database that hangs is tried for a tenth of the time, so that the stream goes on.
+	hangShare   = 10
+	longestHold = time.Minute
 )
 
 // watcher follows a stream's zones and alarms from result to result, keeps alerts and totals, and
@@ -42,9 +45,10 @@ type watcher struct {
 	last   []zones.Status // of the last result; nil: published already as silent, or none
 	kept   time.Time      // when totals were last saved
 
-	saves   []SaveTrace  // of the result that is seen; for the tracer
-	unsaved []core.Alert // that ended, and stand in the store as if they had not, or not at all: those without an ID
-	tried   time.Time    // when saving them was last tried
+	saves   []SaveTrace   // of the result that is seen; for the tracer
+	unsaved []core.Alert  // that ended, and stand in the store as if they had not, or not at all: those without an ID
+	tried   time.Time     // when saving was last tried in vain
+	hold    time.Duration // from then until it is tried again; 0: tryAgain
 
 	tracks tracks
 }
@@ -148,15 +152,25 @@ func (w *watcher) see(result *pipeline.Result) {
 			case alarms.Ended:
 				w.finish(a, now)
 			}
-			if a.alert != nil && a.alert.ID == 0 && since(now, a.tried) >= tryAgain {
+			if a.alert != nil && a.alert.ID == 0 && since(now, a.tried) >= tryAgain && w.due(now) {
 				w.begin(a, now, result)
 			}
 		}
 	}
 	w.mend(now, false)
 	w.publish(now)
-	if since(now, w.kept) >= w.svc.cfg.Keep {
+	if since(now, w.kept) >= w.svc.cfg.Keep && (w.hold <= tryAgain || w.due(now)) {
 		w.keepLocked(now)
+	}
+}
+
+// due says whether saving may be tried, after it was tried in vain.
+func (w *watcher) due(now time.Time) bool { return since(now, w.tried) >= max(tryAgain, w.hold) }
+
+// held notes how saving went that began at a time.
+func (w *watcher) held(began time.Time, err error) {
+	if w.hold = 0; err != nil {
+		w.tried, w.hold = w.svc.cfg.Now(), min(hangShare*time.Since(began), longestHold)
 	}
 }
 
@@ -238,7 +252,6 @@ func (w *watcher) finish(a *alarming, now time.Time) {
 	}
 	if len(w.unsaved) > 0 || !w.saveEnd(&alert) {
 		w.remember(alert)
-		w.tried = now
 	}
 	a.ended = &alert
 }
@@ -255,10 +268,9 @@ func (w *watcher) remember(alert core.Alert) {
 
 // mend tries again to save alerts that ended, once a second, or now when it is the last chance.
 func (w *watcher) mend(now time.Time, last bool) {
-	if len(w.unsaved) == 0 || !last && since(now, w.tried) < tryAgain {
+	if len(w.unsaved) == 0 || !last && !w.due(now) {
 		return
 	}
-	w.tried = now
 	for len(w.unsaved) > 0 {
 		save := w.saveEnd
 		if w.unsaved[0].ID == 0 {
@@ -400,8 +412,9 @@ func (w *watcher) keepLocked(now time.Time) {
 	w.kept = now
 	ctx, cancel := context.WithTimeout(context.Background(), saveTimeout)
 	defer cancel()
-	totals := w.watch.Totals()
-	if err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.SaveTotals(totals) }); err != nil {
+	totals, saving := w.watch.Totals(), time.Now()
+	err := w.svc.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.SaveTotals(totals) })
+	if w.held(saving, err); err != nil {
 		w.svc.log.Error("the totals of zones could not be saved", "stream", w.stream, "err", err)
 	}
 }
