@@ -14,7 +14,7 @@ PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest
 # A program under the race detector sleeps for a second before it ends: each capsule of the tests would.
 export GORACE ?= atexit_sleep_ms=10
 # Tests that take longest begin first, so that nothing waits for them alone at the end.
-SLOW     := ./server/cmd/capstan ./pipeline/host ./pipeline/gstreamer ./docs
+SLOW     := ./server/cmd/capstan ./server/soak ./pipeline/host ./pipeline/gstreamer ./docs
 # Capsules with networks: under the race detector their conformance takes three times as long, and all
 # that is concurrent in them is code of sdk, sdk/onnx and sdk/detect, which has tests of its own.
 NETWORKS := grep -l '"github.com/capstan-video/capstan/sdk/onnx"' capsules/*/main.go | xargs -n1 dirname
