@@ -24,10 +24,12 @@ type started struct {
 	log bytes.Buffer
 }
 
-// startProgram starts the built program and waits until it says where it answers.
-func startProgram(t *testing.T, args ...string) *started {
+// startProgram starts the built program, with env beside the environment of the test, and waits
+// until it says where it answers.
+func startProgram(t *testing.T, env []string, args ...string) *started {
 	t.Helper()
 	s := &started{t: t, cmd: exec.Command(program(t), append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)}
+	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -87,13 +89,13 @@ func portrait(t *testing.T) string {
 // TestAcceptance is the vendor's client over the real program with real capsules: all of the story
 // of contracts/brainframe.md, with a restart and a kill in the middle.
 func TestAcceptance(t *testing.T) {
+	t.Parallel()
 	python := vendorPython(t)
 	models := data(t, "models")
 	if _, err := files.Runtime(""); err != nil {
 		t.Skipf("ONNX Runtime is absent: %v", err)
 	}
-	t.Setenv(files.ModelsEnv, models)
-	t.Setenv("CAPSTAN_ADMIN_PASSWORD", "geheim-9")
+	env := []string{files.ModelsEnv + "=" + models, "CAPSTAN_ADMIN_PASSWORD=geheim-9"}
 	clip, photo, dir := demoClip(t), portrait(t), t.TempDir()
 	args := []string{"--data", dir, "--only", "detector_face_yunet,encoder_face_mobilefacenet,tracker_bytetrack"}
 	state := []byte("{}")
@@ -101,7 +103,7 @@ func TestAcceptance(t *testing.T) {
 		part string
 		end  syscall.Signal
 	}{{"begin", syscall.SIGTERM}, {"after", syscall.SIGKILL}, {"end", syscall.SIGTERM}} {
-		s := startProgram(t, args...)
+		s := startProgram(t, env, args...)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		cmd := exec.CommandContext(ctx, python, filepath.Join("testdata", "acceptance.py"),
 			filepath.Join(root, "server", "dialects", "brainframe", "testdata"), s.url, "geheim-9", clip, photo, step.part)

@@ -60,6 +60,7 @@ func TestCapsuleCheck(t *testing.T) {
 
 // TestCapsuleCheckPython is the same run on a capsule in Python.
 func TestCapsuleCheckPython(t *testing.T) {
+	t.Parallel()
 	sdk, err := filepath.Abs(filepath.Join(root, "sdk", "python"))
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +68,7 @@ func TestCapsuleCheckPython(t *testing.T) {
 	if out, err := exec.Command("/usr/bin/python3", "-c", "import grpc, numpy, google.protobuf").CombinedOutput(); err != nil {
 		t.Skipf("python3 with grpcio and numpy is absent: %v: %s", err, out)
 	}
-	t.Setenv("PYTHONPATH", sdk)
-	c := call(t, "capsule", "check", filepath.Join(root, "examples", "python-hello"), "--opens", "20", "--json")
+	c := callIn(t, []string{"PYTHONPATH=" + sdk}, nil, "capsule", "check", filepath.Join(root, "examples", "python-hello"), "--opens", "20", "--json")
 	var r conform.Report
 	if err := json.Unmarshal([]byte(c.stdout), &r); err != nil || c.status != 0 || r.Failed != 0 {
 		t.Fatalf("status %d, %v\n%s%s", c.status, err, c.stdout, c.stderr)

@@ -98,9 +98,16 @@ func call(t *testing.T, args ...string) called {
 // callWith runs the program and has meanwhile, if set, do something to it.
 func callWith(t *testing.T, meanwhile func(cmd *exec.Cmd), args ...string) called {
 	t.Helper()
+	return callIn(t, nil, meanwhile, args...)
+}
+
+// callIn is callWith, with env beside the environment of the test.
+func callIn(t *testing.T, env []string, meanwhile func(cmd *exec.Cmd), args ...string) called {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t), args...)
+	cmd.Env = append(os.Environ(), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
