@@ -54,8 +54,8 @@ test: setup ## run every test, with the race detector; networks and whole clips 
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
 	  /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider sdk/python examples; \
 	else echo "capstan: the tests of sdk/python are skipped: they need $(PYTHON)"; fi
-	go test -race -shuffle=on -timeout 15m -p 4 -parallel 4 $(SLOW) $$(go list ./... | grep -v /capsules/)
-	go test -race -shuffle=on -timeout 15m -p 4 -run Conformance $$(go list ./capsules/... | grep -v -F "$$($(NETWORKS))")
+	go test -race -shuffle=on -timeout 20m -p 3 $(SLOW) $$(go list ./... | grep -v /capsules/)
+	go test -race -shuffle=on -timeout 15m -p 3 -run Conformance $$(go list ./capsules/... | grep -v -F "$$($(NETWORKS))")
 	go test -shuffle=on -timeout 15m ./capsules/... ./sdk/track
 
 soak: build ## try whether a server holds under fault; SOAK=10m says how long, ONLY=kill,disk what, SEED=1 how
