@@ -126,9 +126,9 @@ func TestStreamsThatBeginAtOnceAreMeasuredFirst(t *testing.T) {
 	t.Parallel()
 	const n = 12 // of 0.1 CPUs; 7 of those that are assumed
 	b := &burning{each: 0.1}
-	b.set(n)
 	w := newWorld(t, slowOnes(n), b.admission(""), walker())
 	for i := range n {
+		b.set(i + 1)
 		w.analyze(w.camera(fmt.Sprintf("rtsp://%d", i)).Number, true)
 	}
 }

@@ -75,7 +75,9 @@ func (r *rig) install(ctx context.Context, folder, name string) error {
 	if err != nil {
 		return err
 	}
-	manifest, err := exec.CommandContext(ctx, filepath.Join(to, name), "manifest").Output()
+	cmd := exec.CommandContext(ctx, own, "manifest")
+	cmd.Args[0] = filepath.Join(to, name) // not the copy: who was forked while it was written may still hold it open
+	manifest, err := cmd.Output()
 	if err != nil {
 		return fmt.Errorf("the manifest of %s: %w", name, err)
 	}
