@@ -45,24 +45,11 @@ func (s *Service) pictureOf(ctx context.Context, r *pipeline.Result) ([]byte, er
 
 // encode has the picture encoded by the encoder of the configuration.
 func (s *Service) encode(ctx context.Context, r *pipeline.Result) ([]byte, error) {
-	v, err := r.View([]core.PixelFormat{core.I420}, core.PictureSize{})
+	picture, err := i420Of(r)
 	if err != nil {
 		return nil, err
 	}
-	l, mem := v.Layout, v.Arena.Bytes()
-	if err := l.Check(int64(len(mem))); err != nil {
-		return nil, err
-	}
-	_, size := core.Packed(core.I420, l.Width, l.Height)
-	packed := make([]byte, 0, size)
-	for i, p := range l.Planes {
-		row, rows := core.I420.PlaneSize(i, l.Width, l.Height)
-		for y := range rows {
-			at := p.Offset + int64(y*p.Stride)
-			packed = append(packed, mem[at:at+int64(row)]...)
-		}
-	}
-	return s.cfg.JPEG(ctx, packed, core.Caps{Format: core.I420, Width: l.Width, Height: l.Height, Matrix: l.Matrix, FullRange: l.FullRange}, jpegQuality)
+	return s.cfg.JPEG(ctx, picture.Pixels, picture.Caps, jpegQuality)
 }
 
 // goJPEG encodes without anything else.

@@ -19,7 +19,7 @@ var schemes = []string{"rtsp", "rtsps", "http", "https", "test"}
 
 const (
 	maxName        = 1024    // bytes of any name
-	hiddenPassword = "xxxxx" // what is shown in place of one
+	hiddenPassword = "xxxxx" // what url.URL.Redacted shows in place of one
 )
 
 // Streams lists the streams of premises, or all. Who may not change them sees no passwords.
@@ -62,10 +62,7 @@ func shown(c Caller, cfg core.StreamConfig) core.StreamConfig {
 		return cfg
 	}
 	if u, err := url.Parse(cfg.Connection.URL); err == nil && u.User != nil {
-		if _, has := u.User.Password(); has {
-			u.User = url.UserPassword(u.User.Username(), hiddenPassword)
-			cfg.Connection.URL = u.String()
-		}
+		cfg.Connection.URL = u.Redacted()
 	}
 	return cfg
 }
