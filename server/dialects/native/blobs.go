@@ -1,17 +1,12 @@
 package native
 
 import (
-	"bufio"
-	"errors"
 	"io"
-	"mime"
 	"net/http"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/server/httpx"
 )
-
-const anyBytes = "application/octet-stream"
 
 func (a *api) listBlobs(r *request, p pages) (page[blob], error) {
 	after, err := p.after()
@@ -27,55 +22,12 @@ func (a *api) listBlobs(r *request, p pages) (page[blob], error) {
 
 // createBlob keeps the body as it comes.
 func (a *api) createBlob(r *request, _ none) (blob, error) {
-	if r.Request.ContentLength > a.opt.MaxUpload {
-		return blob{}, &httpx.TooLargeError{Limit: a.opt.MaxUpload}
-	}
-	from := &upTo{request: r, left: a.opt.MaxUpload, limit: a.opt.MaxUpload}
-	buffered := bufio.NewReaderSize(from, 64<<10)
-	if _, err := buffered.Peek(1); err != nil {
-		if errors.Is(err, io.EOF) {
-			return blob{}, &httpx.FormatError{Field: "body", Reason: "it is empty"}
-		}
-		return blob{}, from.err
-	}
-	b, err := a.svc.SaveBlob(r.ctx(), r.who, mimeType(r.GetHeader("Content-Type")), buffered)
-	if from.err != nil {
-		return blob{}, from.err // why the service could not read on
-	}
+	var b core.Blob
+	err := httpx.Upload(r.Writer, r.Request, a.opt.MaxUpload, a.opt.ReadLimit, func(mime string, from io.Reader) (err error) {
+		b, err = a.svc.SaveBlob(r.ctx(), r.who, mime, from)
+		return err
+	})
 	return toBlob(b), err
-}
-
-// mimeType gives the type as it was sent, or that of any bytes when it is none.
-func mimeType(s string) string {
-	if _, _, err := mime.ParseMediaType(s); err != nil || len(s) > 255 || httpx.CheckText(s) != nil {
-		return anyBytes
-	}
-	return s
-}
-
-// upTo reads a body of at most so many bytes, each part of it in time, and keeps what went wrong.
-type upTo struct {
-	request     *request
-	left, limit int64
-	err         error
-}
-
-// Read fails with a *httpx.TooLargeError past the limit.
-func (u *upTo) Read(p []byte) (int, error) {
-	u.request.limitTime()
-	n, err := u.request.Request.Body.Read(p)
-	if errors.Is(err, io.EOF) {
-		_ = u.request.bodyRead(nil)
-	}
-	if u.left -= int64(n); u.left < 0 {
-		err = &httpx.TooLargeError{Limit: u.limit}
-	} else if err != nil && !errors.Is(err, io.EOF) {
-		err = &httpx.SyntaxError{Reason: "the body broke off: " + err.Error()}
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		u.err = err
-	}
-	return n, err
 }
 
 func (a *api) blob(r *request, p blobPath) (blob, error) {
@@ -94,7 +46,7 @@ func (a *api) content(r *request, p blobPath) (raw, error) {
 	}
 	defer content.Close()
 	h := r.Writer.Header()
-	h.Set("Content-Type", mimeType(b.Type))
+	h.Set("Content-Type", httpx.MIMEType(b.Type))
 	h.Set("Content-Security-Policy", "sandbox") // what was uploaded runs nothing in a browser
 	if b.SHA256 != "" {
 		h.Set("ETag", `"`+b.SHA256+`"`)
