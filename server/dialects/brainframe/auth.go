@@ -4,11 +4,11 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/httpx"
 	"github.com/capstan-video/capstan/server/service"
 )
 
@@ -44,7 +44,7 @@ func (a *api) caller(c *gin.Context) (service.Caller, error) {
 		if !ok {
 			return service.Caller{}, refuse("UnauthorizedError", "the Authorization header is not one of HTTP Basic")
 		}
-		who, token, err := a.svc.Authenticate(ctx, text(name), text(password))
+		who, token, err := a.svc.Authenticate(ctx, httpx.Credential(name), httpx.Credential(password))
 		if err == nil && token != "" {
 			setSession(c, token)
 		}
@@ -78,18 +78,6 @@ func denied(err error, title string) error {
 		return refuse(title, err.Error())
 	}
 	return err
-}
-
-// text reads a name or password: the client sends Latin-1, others UTF-8.
-func text(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	runes := make([]rune, len(s))
-	for i := range len(s) {
-		runes[i] = rune(s[i])
-	}
-	return string(runes)
 }
 
 func setSession(c *gin.Context, token string) {

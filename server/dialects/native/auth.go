@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/httpx"
 	"github.com/capstan-video/capstan/server/service"
 )
 
@@ -59,7 +59,7 @@ func (a *api) caller(c *gin.Context) (service.Caller, string, error) {
 		if !ok {
 			return service.Caller{}, "", core.Faultf(core.Denied, "", "credentials", "the Authorization header is neither HTTP Basic nor Bearer")
 		}
-		who, err := a.known.in(ctx, a.svc, text(name), text(password))
+		who, err := a.known.in(ctx, a.svc, httpx.Credential(name), httpx.Credential(password))
 		return who, viaPassword, err
 	}
 	if cookie, err := c.Request.Cookie(sessionCookie); err == nil {
@@ -68,18 +68,6 @@ func (a *api) caller(c *gin.Context) (service.Caller, string, error) {
 	}
 	who, err := a.svc.Anonymous()
 	return who, viaNobody, err
-}
-
-// text reads a name or password: some clients send Latin-1, most UTF-8.
-func text(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	runes := make([]rune, len(s))
-	for i := range len(s) {
-		runes[i] = rune(s[i])
-	}
-	return string(runes)
 }
 
 // setSession keeps the session in the browser, or (empty) takes it away.
