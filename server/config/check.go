@@ -110,21 +110,19 @@ func (c *checker) tls() {
 	c.url("tls.acme.directory", t.ACME.Directory, "https", "http")
 }
 
+// numbers says what is wrong between numbers; each by itself was held against its limits.
 func (c *checker) numbers() {
 	l := c.l.Limits
-	for key, bad := range map[string]bool{
-		"limits.body": l.Body < 1, "limits.upload": l.Upload < 1, "limits.header": l.Header < 1<<10, "limits.header_time": l.HeaderTime <= 0,
-		"limits.burst": l.Rate > 0 && l.Burst < 1, "limits.requests_per_second": l.Rate < 0,
-		"tracing.sample": c.l.Tracing.Sample < 0 || c.l.Tracing.Sample > 1, "admission.cpu": c.l.Admission.CPU <= 0, "admission.streams": c.l.Admission.Streams < 0,
-		"admission.fps": c.l.Admission.FPS <= 0,
-		"events.retain": c.l.Events.Retain <= 0,
-	} {
-		if bad {
-			k, _ := find(Keys(), key)
-			c.say(key, "", "%s is too small or too large", k.text(&c.l.Config, true))
-		}
+	if l.Rate > 0 && l.Rate < leastRate {
+		c.say("limits.requests_per_second", "", "%v is not within %v..1000000, nor 0 for no limit", l.Rate, leastRate)
+	}
+	if l.Rate > 0 && l.Burst < 1 {
+		c.say("limits.burst", "or set limits.requests_per_second: 0, for no limit", "%d lets no request in; want 1 at least", l.Burst)
 	}
 }
+
+// leastRate is one request in ten seconds; below it nobody could do anything.
+const leastRate = 0.1
 
 func (c *checker) targets() {
 	e := c.l.Events

@@ -17,7 +17,8 @@ import (
 )
 
 // Config is everything that can be set. A field's key, default and meaning are in its tags; "sep"
-// splits a list in a variable (a comma if nothing is said), "oneof" lists what is allowed.
+// splits a list in a variable (a comma if nothing is said), "oneof" lists what is allowed, "within"
+// has the least and the most of a number, a size or a time.
 type Config struct {
 	Data          string    `key:"data" default:"capstan-data" arg:"DIR" usage:"the folder of the database, of files and keys; made if it is not there"`
 	Database      SecretURL `key:"database" arg:"URL" usage:"the database; empty: SQLite in the data folder, else postgres://USER:PASSWORD@HOST/NAME"`
@@ -75,26 +76,26 @@ type ACME struct {
 
 // Limits bound what one client can take.
 type Limits struct {
-	Body       Bytes         `key:"body" default:"4MiB" arg:"BYTES" usage:"of a JSON body"`
-	Upload     Bytes         `key:"upload" default:"64GiB" arg:"BYTES" usage:"of an uploaded file"`
-	Header     Bytes         `key:"header" default:"64KiB" arg:"BYTES" usage:"of a request's headers"`
-	HeaderTime time.Duration `key:"header_time" default:"10s" arg:"TIME" usage:"for a request's headers to arrive"`
-	Rate       float64       `key:"requests_per_second" default:"1000" arg:"N" usage:"of one address, and of one user's credentials; 0: no limit"`
-	Burst      int           `key:"burst" default:"5000" arg:"N" usage:"requests that may come at once"`
+	Body       Bytes         `key:"body" default:"4MiB" within:"1KiB 1GiB" arg:"BYTES" usage:"of a JSON body"`
+	Upload     Bytes         `key:"upload" default:"64GiB" within:"1KiB 1024TiB" arg:"BYTES" usage:"of an uploaded file"`
+	Header     Bytes         `key:"header" default:"64KiB" within:"1KiB 16MiB" arg:"BYTES" usage:"of a request's headers"`
+	HeaderTime time.Duration `key:"header_time" default:"10s" within:"100ms 1h" arg:"TIME" usage:"for a request's headers to arrive"`
+	Rate       float64       `key:"requests_per_second" default:"1000" within:"0 1000000" arg:"N" usage:"of one address, and of one user's credentials; 0: no limit"`
+	Burst      int           `key:"burst" default:"5000" within:"0 10000000" arg:"N" usage:"requests that may come at once"`
 }
 
 // Tracing says where traces go.
 type Tracing struct {
 	Endpoint SecretURL `key:"endpoint" arg:"URL" usage:"where OTLP over HTTP is taken, as http://127.0.0.1:4318; empty: no traces"`
-	Sample   float64   `key:"sample" default:"0.01" arg:"SHARE" usage:"of frames that are traced, 0 to 1; frames with an alert always are when any are"`
+	Sample   float64   `key:"sample" default:"0.01" within:"0 1" arg:"SHARE" usage:"share of frames that are traced; frames with an alert always are when any are"`
 }
 
 // Admission says what happens when more is asked for than the machine carries.
 type Admission struct {
 	Mode    string  `key:"mode" default:"refuse" oneof:"off warn refuse" usage:"what happens when analysing another stream would take more than there is"`
-	CPU     float64 `key:"cpu" default:"0.9" arg:"SHARE" usage:"of the processors that streams may take"`
-	FPS     float64 `key:"fps" default:"5" arg:"N" usage:"frames a second that each stream is to have when frames have to be left out; 1000: none are to be left out"`
-	Streams int     `key:"streams" default:"0" arg:"N" usage:"streams that may be analysed at once; 0: as many as the machine carries"`
+	CPU     float64 `key:"cpu" default:"0.9" within:"0.01 1" arg:"SHARE" usage:"share of the processors that streams may take; 1: all of them"`
+	FPS     float64 `key:"fps" default:"5" within:"0.1 1000" arg:"N" usage:"frames a second that each stream is to have when frames have to be left out; 1000: none are to be left out"`
+	Streams int     `key:"streams" default:"0" within:"0 1000000" arg:"N" usage:"streams that may be analysed at once; 0: as many as the machine carries"`
 }
 
 // RTSP is the server that shows files and webcams.
@@ -120,7 +121,7 @@ func (r RTSP) Address(http string) (address string, elsewhere bool) {
 type Events struct {
 	Detections bool          `key:"detections" default:"false" usage:"tell every tracked object once, beside alerts"`
 	AllowLocal bool          `key:"allow_local" default:"false" usage:"events may go to this machine and its own network segment (loopback, link-local)"`
-	Retain     time.Duration `key:"retain" default:"720h" arg:"TIME" usage:"how long events that could not be delivered are kept"`
+	Retain     time.Duration `key:"retain" default:"720h" within:"1m 87600h" arg:"TIME" usage:"how long events that could not be delivered are kept"`
 	Webhooks   []Webhook     `key:"webhooks" arg:"YAML" usage:"where events are posted to: a list of {name, url, secret, ca, events}"`
 	MQTT       MQTT          `key:"mqtt"`
 	NATS       NATS          `key:"nats"`

@@ -41,7 +41,7 @@ func other(t *testing.T, k Key) [3]string {
 	case *time.Duration:
 		return [3]string{"3m0s", "4m0s", "5m0s"}
 	case *Bytes:
-		return [3]string{"3MiB", "4KiB", "5GiB"}
+		return [3]string{"3MiB", "4KiB", "5MiB"}
 	case *Openness:
 		return [3]string{"true", "everywhere", "true"}
 	case *[]Webhook:
@@ -210,7 +210,7 @@ func TestProblems(t *testing.T) {
 		"webhook scheme":         {"events: {webhooks: [{url: 'file:///etc/passwd'}, {secret: x}]}\n", []string{"begins with http://", "entry 1 has no url"}},
 		"not a proxy":            {"proxies: [10.0.0.0/99]\n", []string{`"10.0.0.0/99" is neither an address nor a network`}},
 		"not a host":             {"tls: {acme: {hosts: ['*.x.org', 127.0.0.1]}}\n", []string{`"*.x.org" is not the full name`, `"127.0.0.1" is not the full name`}},
-		"a sample over 1":        {"tracing: {sample: 2}\n", []string{"tracing.sample: 2 is too small or too large"}},
+		"a sample over 1":        {"tracing: {sample: 2}\n", []string{"tracing.sample: 2 is not within 0..1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -335,4 +335,85 @@ func FuzzFile(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestNumbers wants every key that is a number, a size or a time to have limits that hold, and
+// nonsense to be refused with key, line and value, as a flag and in a variable too.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	nonsense := map[reflect.Kind][]string{
+		reflect.Float64: {"-0.5", "-1", "NaN", ".nan", "+Inf", ".inf", "-Inf", "1e7", "1e300", "1e999", "90%", "many", "''"},
+		reflect.Int:     {"-1", "1.5", "NaN", "100000000", "99999999999999999999", "many", "''"},
+		reflect.Int64:   {"-1", "-4MiB", "-5s", "0", "NaN", "1e9", "5", "9000TiB", "99999999999999999999", "99999999999TiB", "100000h", "9999999999h", "3 parsecs", "''"}, // sizes and times
+	}
+	numbers := 0
+	for _, k := range Keys() {
+		bad := nonsense[k.kind.Kind()]
+		if bad == nil || k.kind == reflect.TypeFor[Openness]() {
+			continue
+		}
+		numbers++
+		if k.Within[0] == "" || k.Within[1] == "" {
+			t.Errorf("%s has no limits", k.Name)
+			continue
+		}
+		for i, bound := range k.Within {
+			if _, err := Load(Sources{File: fileOf(t, k, bound)}); err != nil && !(i == 0 && k.Name == "limits.burst") { // with a rate it has to be 1
+				t.Errorf("%s: its own limit is refused: %v", k.Name, err)
+			}
+		}
+		for _, text := range bad {
+			refusesNumber(t, k, text)
+		}
+	}
+	if numbers < 11 {
+		t.Errorf("only %d keys are numbers", numbers)
+	}
+}
+
+func refusesNumber(t *testing.T, k Key, text string) {
+	t.Helper()
+	file := fileOf(t, k, text)
+	_, err := Load(Sources{File: file})
+	value := strings.Trim(text, "'")
+	if place := fmt.Sprintf("%s:%d:", file, strings.Count(k.Name, ".")+1); err == nil || !strings.Contains(err.Error(), place) ||
+		!strings.Contains(err.Error(), k.Name+": ") || !strings.Contains(err.Error(), value) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%s: %s in a file: %v", k.Name, text, err)
+	}
+	if value == "" {
+		return
+	}
+	if _, err := Load(Sources{Env: []string{k.Env + "=" + value}}); err == nil || !strings.Contains(err.Error(), "$"+k.Env) || !strings.Contains(err.Error(), value) {
+		t.Errorf("%s: %s in a variable: %v", k.Name, text, err)
+	}
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	AddFlags(flags)
+	if err := flags.Parse([]string{"--" + k.Flag + "=" + value}); err == nil || !strings.Contains(err.Error(), "--"+k.Flag) {
+		t.Errorf("%s: %s as a flag: %v", k.Name, text, err)
+	}
+}
+
+// TestNumbersTogether are mistakes that no number makes by itself.
+func TestNumbersTogether(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"admission:\n  cpu: 90\n":                                 "f.yaml:2:8: admission.cpu: 90 is not within 0.01..1",
+		"admission: {cpu: 0}\n":                                   "admission.cpu: 0 is not within",
+		"limits: {requests_per_second: 0.0001}\n":                 "limits.requests_per_second: 0.0001 is not within 0.1..1000000, nor 0 for no limit",
+		"limits:\n  burst: 0\n":                                   "f.yaml:2:3: limits.burst: 0 lets no request in",
+		"limits: {requests_per_second: 0, burst: 0}\n":            "",
+		"admission: {cpu: 1, fps: 1000, streams: 0}\n":            "",
+		"admission: {cpu: 0.01}\nlimits: {header_time: 100ms}\n":  "",
+		"listen: ['127.0.0.1:99999']\n":                           `"127.0.0.1:99999" is not HOST:PORT`,
+		"listen: ['127.0.0.1:-1']\nrtsp: {listen: '[::1]:1e3'}\n": `"[::1]:1e3" is not HOST:PORT`,
+	} {
+		file := filepath.Join(t.TempDir(), "f.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(Sources{File: file})
+		if got := strings.ReplaceAll(fmt.Sprint(err), file, "f.yaml"); (want == "") != (err == nil) || !strings.Contains(got, want) && want != "" {
+			t.Errorf("%s\n%s", text, got)
+		}
+	}
 }

@@ -230,7 +230,7 @@ func (r *reader) node(k Key, v reflect.Value, n ast.Node, name string) {
 		text, err := textOf(n, v)
 		if err == nil {
 			if err = scalar(v, text); err == nil && !k.list() {
-				err = k.allowed(text)
+				err = k.allowed(v, text)
 			}
 		}
 		if err != nil {

@@ -81,6 +81,9 @@ func AddFlags(flags *pflag.FlagSet) (file *string) {
 		if len(k.OneOf) > 0 {
 			usage += ": " + strings.Join(k.OneOf, ", ")
 		}
+		if k.Within[1] != "" {
+			usage += "; " + k.Within[0] + " to " + k.Within[1]
+		}
 		f := flags.VarPF(&flagValue{key: k}, k.Flag, "", usage)
 		f.NoOptDefVal = k.Bare
 	}

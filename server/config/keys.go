@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -10,15 +11,16 @@ import (
 
 // Key is one thing that can be set.
 type Key struct {
-	Name    string   // in the file: "limits.body"
-	Flag    string   // "limits-body"
-	Env     string   // "CAPSTAN_LIMITS_BODY"
-	Default string   // as text; empty: the zero value
-	Usage   string   // what it means
-	Arg     string   // what the flag takes
-	OneOf   []string // what is allowed; empty: anything of the type
-	Bare    string   // what the flag without a value means; empty: it has to have one
-	Sep     string   // between the values of a list in a variable
+	Name    string    // in the file: "limits.body"
+	Flag    string    // "limits-body"
+	Env     string    // "CAPSTAN_LIMITS_BODY"
+	Default string    // as text; empty: the zero value
+	Usage   string    // what it means
+	Arg     string    // what the flag takes
+	OneOf   []string  // what is allowed; empty: anything of the type
+	Within  [2]string // the least and the most that a number may be; empty: any
+	Bare    string    // what the flag without a value means; empty: it has to have one
+	Sep     string    // between the values of a list in a variable
 	index   []int
 	kind    reflect.Type
 }
@@ -56,6 +58,9 @@ func keyOf(f reflect.StructField, name string, index []int) Key {
 	}
 	if s := f.Tag.Get("oneof"); s != "" {
 		k.OneOf = strings.Fields(s)
+	}
+	if s := f.Tag.Get("within"); s != "" {
+		k.Within[0], k.Within[1], _ = strings.Cut(s, " ")
 	}
 	if f.Type.Kind() == reflect.Bool || f.Type == reflect.TypeFor[Openness]() {
 		k.Bare = "true"
@@ -104,10 +109,14 @@ func (k Key) scalar(v reflect.Value, text string) error {
 	if err := scalar(v, text); err != nil {
 		return err
 	}
-	return k.allowed(text)
+	return k.allowed(v, text)
 }
 
-func (k Key) allowed(text string) error {
+// allowed complains of a value that is of the type and not one that may be.
+func (k Key) allowed(v reflect.Value, text string) error {
+	if k.Within[1] != "" {
+		return k.within(v, text)
+	}
 	if len(k.OneOf) == 0 {
 		return nil
 	}
@@ -117,6 +126,26 @@ func (k Key) allowed(text string) error {
 		}
 	}
 	return fmt.Errorf("%q is not one of %s", text, strings.Join(k.OneOf, ", "))
+}
+
+func (k Key) within(v reflect.Value, text string) error {
+	for i, bound := range k.Within {
+		limit := reflect.New(k.kind).Elem()
+		if err := scalar(limit, bound); err != nil {
+			return err // of the struct's tag; a test reads them all
+		}
+		if sign := compare(v, limit); i == 0 && sign < 0 || i == 1 && sign > 0 {
+			return fmt.Errorf("%s is not within %s..%s", text, k.Within[0], k.Within[1])
+		}
+	}
+	return nil
+}
+
+func compare(a, b reflect.Value) int {
+	if a.CanFloat() {
+		return cmp.Compare(a.Float(), b.Float())
+	}
+	return cmp.Compare(a.Int(), b.Int())
 }
 
 // scalar reads a value of one of the types of Config.
@@ -142,7 +171,7 @@ func scalar(v reflect.Value, text string) (err error) {
 	case *float64:
 		*p, err = strconv.ParseFloat(text, 64)
 		if err != nil || *p != *p || *p > 1e18 || *p < -1e18 {
-			*p, err = 0, fmt.Errorf("%q is not a number", text)
+			*p, err = 0, fmt.Errorf("%q is not a number like 5 or 0.25", text)
 		}
 	default:
 		v.SetString(text)

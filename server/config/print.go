@@ -71,6 +71,9 @@ func Reference(w io.Writer) error {
 		if len(k.OneOf) > 0 {
 			usage += ": `" + strings.Join(k.OneOf, "`, `") + "`"
 		}
+		if k.Within[1] != "" {
+			usage += "; " + k.Within[0] + " to " + k.Within[1]
+		}
 		def := ""
 		if k.Default != "" {
 			def = "`" + k.Default + "`"
