@@ -338,7 +338,11 @@ func toValues(d core.Declaration, values map[string]any) map[string]any {
 }
 
 func toIdentity(i core.Identity) identity {
-	return identity{ID: i.ID, UniqueName: i.UniqueName, Nickname: i.Nickname, Metadata: filled(i.Metadata)}
+	w := identity{ID: i.ID, UniqueName: i.UniqueName, Metadata: filled(i.Metadata)}
+	if i.Nickname != "" {
+		w.Nickname = &i.Nickname
+	}
+	return w
 }
 
 func toEncoding(v core.Vector) encoding {

@@ -115,7 +115,7 @@ func TestDetection(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"class_name":"a","coords":[[0,1073741824],[2,0]],"children":[{"class_name":"b","coords":[],"children":[],"attributes":{},"with_identity":null,"extra_data":{},"track_id":null}],` +
-		`"attributes":{},"with_identity":{"id":1,"unique_name":"","nickname":"","metadata":{}},` +
+		`"attributes":{},"with_identity":{"id":1,"unique_name":"","nickname":null,"metadata":{}},` +
 		`"extra_data":{"broken":null,"confidence":0.5,"detection_confidence":0.5,"encoding_distance":0,"lines":[1,2]},"track_id":"` + *toTrack("track 7") + `"}`
 	if string(b) != want {
 		t.Errorf("\n got %s\nwant %s", b, want)
@@ -139,7 +139,7 @@ func TestEmptyObjects(t *testing.T) {
 	t.Parallel()
 	nullable := map[string]bool{
 		"premises_id": true, "coords": true, "end_time": true, "verified_as": true, "with_identity": true, "track_id": true, "with_attribute": true,
-		"from_image": true, "password": true, "expiration_date": true, "description": true,
+		"from_image": true, "nickname": true, "password": true, "expiration_date": true, "description": true,
 	}
 	for name, v := range map[string]any{
 		"stream": toStream(core.StreamConfig{}), "zone": toZone(core.Zone{}, nil), "alarm": toAlarm(core.Alarm{}), "alert": toAlert(core.Alert{}),

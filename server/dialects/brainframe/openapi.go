@@ -80,7 +80,7 @@ type capsuleInput struct {
 type identityInput struct {
 	ID         *int64         `json:"id" description:"Null: a new one."`
 	UniqueName string         `json:"unique_name" required:"true" minLength:"1"`
-	Nickname   string         `json:"nickname"`
+	Nickname   *string        `json:"nickname"`
 	Metadata   map[string]any `json:"metadata"`
 }
 

@@ -152,6 +152,7 @@ func calls() []call {
 		{name: "identities", method: "GET", path: "/api/identities?search=&sort_by=unique_name%3Adesc", want: `[` + ada + `]`, header: "Total-Count: 1"},
 		{name: "no identities", method: "GET", path: "/api/identities?unique_name=bob&encoded_for_class=face", want: `[]`, header: "Total-Count: 0"},
 		{name: "create identity", method: "POST", path: "/api/identities", body: `{"id":null,"unique_name":"bob","nickname":"B","metadata":{}}`, want: `{"id":2,"unique_name":"bob","nickname":"B","metadata":{}}`},
+		{name: "create identity without a nickname", method: "POST", path: "/api/identities", body: `{"id":null,"unique_name":"bob","nickname":null,"metadata":{}}`, want: `{"id":2,"unique_name":"bob","nickname":null,"metadata":{}}`},
 		{name: "change identity", method: "POST", path: "/api/identities", body: ada, want: ada},
 		{name: "identity", method: "GET", path: "/api/identities/1", want: ada},
 		{name: "delete identity", method: "DELETE", path: "/api/identities/1", then: "/api/encodings", after: `[]`},

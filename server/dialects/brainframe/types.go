@@ -124,7 +124,7 @@ type capsuleOption struct {
 type identity struct {
 	ID         int64          `json:"id"`
 	UniqueName string         `json:"unique_name"`
-	Nickname   string         `json:"nickname"`
+	Nickname   *string        `json:"nickname"` // null: none; the desktop client then shows the unique name
 	Metadata   map[string]any `json:"metadata"`
 }
 

@@ -74,7 +74,7 @@ ALARM = {"id": int, "name": str, "zone_id": int, "stream_id": int, "use_active_t
 ZONE = {"id": int, "name": str, "stream_id": int, "coords": null(POINTS), "alarms": [ALARM]}
 ALERT = {"id": int, "alarm_id": int, "zone_id": int, "stream_id": int, "start_time": NUMBER, "end_time": null(NUMBER),
          "verified_as": null(bool)}
-IDENTITY = {"id": int, "unique_name": str, "nickname": str, "metadata": ("map", "any")}
+IDENTITY = {"id": int, "unique_name": str, "nickname": null(str), "metadata": ("map", "any")}
 DETECTION = {"class_name": str, "coords": POINTS, "attributes": ("map", str), "with_identity": null(IDENTITY),
              "extra_data": ("map", "any"), "track_id": null(uuid.UUID)}
 DETECTION["children"] = [DETECTION]
