@@ -36,6 +36,8 @@ func FuzzPicture(f *testing.F) {
 	}
 	f.Add(j.Bytes())
 	f.Add(p.Bytes())
+	f.Add(withOrientation(j.Bytes(), binary.LittleEndian, 6))
+	f.Add(withOrientation(j.Bytes(), binary.BigEndian, 3))
 	f.Add([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x40\x00\x00\x00\x40\x00\x10\x06\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		img, err := decodePicture(data)

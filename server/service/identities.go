@@ -166,10 +166,11 @@ func (s *Service) AddImage(ctx context.Context, c Caller, id int64, class string
 	if len(data) > maxPicture {
 		return none, invalid("image", "it has more than %d bytes", maxPicture)
 	}
-	img, err := decodePicture(data)
+	img, done, err := s.desk.look(ctx, data)
 	if err != nil {
 		return none, err
 	}
+	defer done()
 	nodes, failed, err := s.runPicture(ctx, img, ch.active, nil)
 	if err != nil {
 		return none, err

@@ -13,13 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/push"
 )
 
 const (
-	maxPixels      = 64 << 20 // of a picture that is sent in
+	maxPixels      = 64 << 20 // of a picture that is sent in, and of all that are looked at at one time
 	jpegQuality    = 88
 	pictureTimeout = time.Minute // for all capsules together
 )
@@ -114,18 +116,55 @@ func fromI420(l core.Layout, mem []byte) image.Image {
 	return img
 }
 
-// decodePicture reads a JPEG or PNG; Invalid on "image" when it is neither or too large.
-func decodePicture(data []byte) (image.Image, error) {
+// desk is where pictures are looked at: together they have no more pixels than the largest may have, since
+// one of those takes up to a gigabyte. Others wait for their turn.
+type desk struct{ room *semaphore.Weighted }
+
+func newDesk() desk { return desk{semaphore.NewWeighted(maxPixels)} }
+
+// look decodes a picture when there is room for it, for pictureTimeout at most; done gives the room back.
+func (d desk) look(ctx context.Context, data []byte) (img image.Image, done func(), err error) {
+	size, err := sizeOf(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pictureTimeout)
+	defer cancel()
+	pixels := int64(size.X) * int64(size.Y)
+	if err := d.room.Acquire(ctx, pixels); err != nil {
+		return nil, nil, core.Faultf(core.Exhausted, "", "image", "too many pictures are looked at already: %w", err)
+	}
+	if img, err = decodePicture(data); err != nil {
+		d.room.Release(pixels)
+		return nil, nil, err
+	}
+	return img, func() { d.room.Release(pixels) }, nil
+}
+
+// sizeOf gives the size of a JPEG or PNG; Invalid on "image" when it is neither or too large.
+func sizeOf(data []byte) (image.Point, error) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
 	switch {
 	case err != nil || format != "jpeg" && format != "png":
-		return nil, invalid("image", "it is not a JPEG or PNG picture")
+		return image.Point{}, invalid("image", "it is not a JPEG or PNG picture")
 	case cfg.Width < 1 || cfg.Height < 1 || cfg.Width > 1<<14 || cfg.Height > 1<<14 || cfg.Width*cfg.Height > maxPixels:
-		return nil, invalid("image", "it has %dx%d pixels; want at most %d", cfg.Width, cfg.Height, maxPixels)
+		return image.Point{}, invalid("image", "it has %dx%d pixels; want at most %d", cfg.Width, cfg.Height, maxPixels)
 	}
-	img, _, err := image.Decode(bytes.NewReader(data))
+	return image.Pt(cfg.Width, cfg.Height), nil
+}
+
+// decodePicture reads a JPEG or PNG, and turns it as its Exif data says; Invalid on "image" when it is
+// neither or too large.
+func decodePicture(data []byte) (image.Image, error) {
+	if _, err := sizeOf(data); err != nil {
+		return nil, err
+	}
+	img, format, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, invalid("image", "it cannot be read: %w", err)
+	}
+	if format == "jpeg" {
+		img = upright(img, orientation(data))
 	}
 	return img, nil
 }
@@ -201,10 +240,11 @@ func (s *Service) ProcessImage(ctx context.Context, c Caller, picture []byte, ca
 			return nil, on("option", err)
 		}
 	}
-	img, err := decodePicture(picture)
+	img, done, err := s.desk.look(ctx, picture)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	nodes, failed, err := s.runPicture(ctx, img, active, options)
 	if err != nil {
 		return nil, err

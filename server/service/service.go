@@ -101,6 +101,7 @@ type Service struct {
 	runners map[core.StreamNumber]*runner
 	closed  bool
 
+	desk       desk
 	notices    notices
 	generation atomic.Uint64 // of capsules' settings in the store
 	pictures   atomic.Uint64 // that were sent in, to name their feeds
@@ -122,7 +123,7 @@ func New(ctx context.Context, c Config) (*Service, string, error) {
 	}
 	memory := newRemembering(c.Store)
 	c.Store = memory
-	s := &Service{cfg: c, memory: memory, log: c.Log.Named("service"), hub: newHub(c.Now), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost)}
+	s := &Service{cfg: c, memory: memory, log: c.Log.Named("service"), hub: newHub(c.Now), runners: map[core.StreamNumber]*runner{}, door: newGuard(c.Now, c.Cost), desk: newDesk()}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gallery.init()
 	password, err := s.firstUser(ctx)
