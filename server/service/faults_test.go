@@ -3,6 +3,7 @@ package service_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -270,8 +271,8 @@ func (f *faulty) calm(t *testing.T) {
 func TestLockOutWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	f := newFaulty(t)
-	for range 8 {
-		if _, _, err := f.Authenticate(t.Context(), "admin", "wrong"); core.KindOf(err) != core.Denied {
+	for i := range 8 {
+		if _, _, err := f.Authenticate(t.Context(), "admin", fmt.Sprint("wrong", i)); core.KindOf(err) != core.Denied {
 			t.Fatal(err)
 		}
 		f.clk.move(time.Minute)

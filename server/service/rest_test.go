@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -100,8 +101,8 @@ func TestWhoGuessesWaits(t *testing.T) {
 		_, _, err := w.Authenticate(t.Context(), "admin", password)
 		return err
 	}
-	for range 5 {
-		kindOn(t, try("wrong"), core.Denied, "credentials")
+	for i := range 5 {
+		kindOn(t, try(fmt.Sprint("wrong", i)), core.Denied, "credentials")
 	}
 	kindOn(t, try("right"), core.Denied, "credentials")
 	if _, _, err := w.Authenticate(t.Context(), "nobody", "x"); err == nil || strings.Contains(err.Error(), "try again") {
@@ -114,6 +115,34 @@ func TestWhoGuessesWaits(t *testing.T) {
 	clock.move(time.Second)
 	if err := try("right"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnOldPasswordIsNoGuess: the desktop client asks ten times a second with the password that it
+// has, until that is right. It must not lock out who knows the new one.
+func TestAnOldPasswordIsNoGuess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, media{}, func(c *service.Config) { c.NoAuth, c.Password = false, "new" })
+	try := func(password string) error {
+		_, _, err := w.Authenticate(t.Context(), "admin", password)
+		return err
+	}
+	for i := range 50 {
+		kindOn(t, try(fmt.Sprint("old", i%4)), core.Denied, "credentials")
+	}
+	if err := try("new"); err != nil {
+		t.Fatalf("locked out by old passwords: %v", err)
+	}
+	u, err := w.User(t.Context(), admin, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kindOn(t, try("old0"), core.Denied, "credentials")
+	if _, err := w.SaveUser(t.Context(), admin, u, "old0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := try("old0"); err != nil {
+		t.Errorf("a password that was wrong before it was set: %v", err)
 	}
 }
 

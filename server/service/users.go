@@ -2,11 +2,13 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,8 +23,10 @@ import (
 const (
 	// sessionLife is long: clients lose what they upload when a session ends meanwhile.
 	sessionLife = 30 * 24 * time.Hour
-	// A name may fail so often at once; each failure after that locks it for twice as long.
+	// A name may fail so often at once; each failure after that locks it for twice as long. The same
+	// wrong password again is no failure more.
 	freeFailures = 5
+	keptFailures = 4 // passwords of a name that are known to be wrong; fewer than freeFailures
 	firstLock    = time.Second
 	longestLock  = 5 * time.Minute
 	maxGuarded   = 10_000
@@ -60,6 +64,7 @@ type guard struct {
 	now   func() time.Time
 	cost  int
 	dummy []byte // compared where there is no user, so that this takes as long
+	key   [sha256.Size]byte
 
 	mu     sync.Mutex
 	failed map[string]failures
@@ -68,14 +73,20 @@ type guard struct {
 type failures struct {
 	n     int
 	until time.Time
+	last  []digest // the newest first, at most keptFailures
 }
+
+// digest is a password that was held against a hash, by the guard's key.
+type digest [sha256.Size]byte
 
 func newGuard(now func() time.Time, cost int) *guard {
 	dummy, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
 	if err != nil {
 		dummy = nil // a cost that cannot be is refused with the first password
 	}
-	return &guard{now: now, cost: cost, dummy: dummy, failed: map[string]failures{}}
+	g := &guard{now: now, cost: cost, dummy: dummy, failed: map[string]failures{}}
+	_, _ = rand.Read(g.key[:]) // never fails
+	return g
 }
 
 func (g *guard) hash(password string) (string, error) {
@@ -101,7 +112,23 @@ func (g *guard) locked(name string) time.Duration {
 	return f.until.Sub(now)
 }
 
-func (g *guard) note(name string, ok bool) {
+func (g *guard) digest(password string, hash []byte) digest {
+	h := hmac.New(sha256.New, g.key[:])
+	h.Write(hash)
+	h.Write([]byte("\x00" + password))
+	return digest(h.Sum(nil))
+}
+
+// failedLately says whether the password was found wrong for the name. A desktop client that was
+// left with an old password asks ten times a second: that is no guess, must lock nobody out, and
+// is not worth the time of a hash.
+func (g *guard) failedLately(name string, d digest) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(g.failed[name].last, d)
+}
+
+func (g *guard) note(name string, d digest, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ok {
@@ -118,6 +145,7 @@ func (g *guard) note(name string, ok bool) {
 	f := g.failed[name]
 	f.n++
 	f.until = now
+	f.last = slices.Insert(f.last[:min(len(f.last), keptFailures-1)], 0, d)
 	if f.n >= freeFailures {
 		f.until = now.Add(min(longestLock, firstLock<<min(f.n-freeFailures, 16)))
 	}
@@ -140,10 +168,15 @@ func (s *Service) Authenticate(ctx context.Context, name, password string) (Call
 	if err != nil {
 		hash = s.door.dummy
 	}
+	wrong := core.Faultf(core.Denied, "", "credentials", "name or password is wrong")
+	d := s.door.digest(password, hash)
+	if s.door.failedLately(name, d) {
+		return Caller{}, "", wrong
+	}
 	ok := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && err == nil && len(password) <= maxPassword
-	s.door.note(name, ok)
+	s.door.note(name, d, ok)
 	if !ok {
-		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "name or password is wrong")
+		return Caller{}, "", wrong
 	}
 	token := fmt.Sprintf("%d.%s", u.ID, rand.Text())
 	now := s.cfg.Now()
