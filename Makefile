@@ -7,10 +7,13 @@ BIN      := bin
 OUT      := out
 CAPSULES := $(notdir $(patsubst %/,%,$(dir $(wildcard capsules/*/main.go))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-PICTURES  = $(shell go list -m -f '{{.Dir}}' github.com/esimov/pigo)/testdata/sample.jpg \
-            $(addprefix $(shell go list -m -f '{{.Dir}}' github.com/makiuchi-d/gozxing)/qrcode/testdata/,qrcode-1/1.png qrcode-2.jpg)
+MODULE    = go list -m -f '{{.Dir}}'
+PICTURES  = "$$($(MODULE) github.com/esimov/pigo)/testdata/sample.jpg" \
+            $(foreach p,qrcode-1/1.png qrcode-2.jpg,"$$($(MODULE) github.com/makiuchi-d/gozxing)/qrcode/testdata/$(p)")
 PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
-PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest
+PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-pytest python3-requests
+# Where .ci/setup puts Go on a machine that has none.
+export PATH := $(or $(CAPSTAN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capstan)/go/bin:$(PATH)
 # A program under the race detector sleeps for a second before it ends: each capsule of the tests would.
 export GORACE ?= atexit_sleep_ms=10
 # Tests that take longest begin first, so that nothing waits for them alone at the end.
@@ -48,7 +51,7 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 	echo "wrote $(OUT)/demo.jsonl and $(OUT)/demo.mp4"
 
 test: setup ## run every test, with the race detector; networks and whole clips without it
-	@sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
+	@.ci/setup ca-certificates curl && sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
 	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
 	@.ci/setup postgresql || echo "capstan: the tests of PostgreSQL will be skipped"
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \
@@ -68,7 +71,8 @@ fuzz: setup ## feed every decoder of outside input with nonsense; FUZZTIME=30s f
 	  echo "$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),30s) "./$$dir" || exit 1; \
 	done
 
-onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB, by npm)
+onnxruntime: ## fetch ONNX Runtime, which capsules with networks need (113 MB)
+	@.ci/setup ca-certificates curl
 	@sdk/onnx/fetch
 
 score: setup ## score the trackers on the seven sequences of the test data; writes the table to docs/benchmarks.md with KEEP=1
