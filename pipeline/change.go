@@ -73,6 +73,10 @@ func (c *Changed) capsules() bool {
 
 const defaultDrain = 10 * time.Second
 
+// ErrBusy is in the error of a change that was refused because frames under way, or the telling of
+// capsules, took longer than Drain. It says nothing against the change.
+var ErrBusy = errors.New("its frames under way are not done yet")
+
 // Change adds, replaces and removes capsules, changes options, and has capsules take part in
 // streams or not, while they run. New
 // capsules, and running ones with new options, are probed (see Probe); new ones are told of the
@@ -288,8 +292,17 @@ func (ch *changing) enact(ctx context.Context) error {
 			ch.undo = append(ch.undo, func(ctx context.Context) error { t.session.untell(ctx, st.capsule); return nil })
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, ch.Drain)
+	limited, cancel := context.WithTimeout(ctx, ch.Drain)
 	defer cancel()
+	err := ch.reconfigure(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil && core.KindOf(err) == core.Cancelled {
+		err = core.Faultf(core.CapsuleDeadline, "change options", "", "%w: not within %s: %w", ErrBusy, ch.Drain, err) // nobody has given up
+	}
+	return err
+}
+
+// reconfigure gives running capsules other options.
+func (ch *changing) reconfigure(ctx context.Context) error {
 	if err := ch.hold(ctx); err != nil {
 		return err
 	}
@@ -327,7 +340,7 @@ func (ch *changing) hold(ctx context.Context) error {
 		case <-t.calm:
 		case <-ctx.Done():
 			return core.Faultf(core.CapsuleDeadline, "change options", "stream "+string(t.session.job.Source.Stream),
-				"its frames under way are not done yet: %w", context.Cause(ctx))
+				"%w: %w", ErrBusy, context.Cause(ctx))
 		}
 	}
 	return nil

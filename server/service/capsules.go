@@ -129,7 +129,7 @@ func (s *Service) Capsules(ctx context.Context, c Caller) ([]CapsuleInfo, error)
 }
 
 func (s *Service) infoOf(c pipeline.Capsule, v settings) (CapsuleInfo, error) {
-	d, values := c.Declaration(), c.Values()
+	d, values := c.Declaration(), s.valuesOf(c, v)
 	resolved, err := d.Resolve(values)
 	_, removable := s.loaded.of(d.Name)
 	return CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable}, err
@@ -174,14 +174,16 @@ func (s *Service) Setting(ctx context.Context, c Caller, capsule string, n core.
 		out.Options = map[string]any{}
 	}
 	if n == 0 && err == nil {
-		on := settings{capsule: {0: out}}.active(running.Declaration(), 0)
-		out.Active, out.Options = &on, running.Values()
+		v := settings{capsule: {0: out}}
+		on := v.active(running.Declaration(), 0)
+		out.Active, out.Options = &on, s.valuesOf(running, v)
 	}
 	return out, err
 }
 
 // SetOptions replaces the options of a capsule for a stream, or all (0); with merge it changes
-// those given, and nil takes one back. Running streams have them when it returns.
+// those given, and nil takes one back. Running streams have them when it returns, or as soon as a
+// capsule that is away or busy can take them.
 func (s *Service) SetOptions(ctx context.Context, c Caller, capsule string, n core.StreamNumber, options map[string]any, merge bool) error {
 	return s.set(ctx, c, "set options", capsule, n, func(d core.Declaration, v *core.CapsuleSetting) error {
 		next := map[string]any{}
@@ -217,7 +219,7 @@ func (s *Service) SetActive(ctx context.Context, c Caller, capsule string, n cor
 }
 
 // set changes a setting in the store and then in what runs. When the capsule refuses it, the
-// store is as it was.
+// store is as it was; when it cannot be asked now, the setting stays and is in force later.
 func (s *Service) set(ctx context.Context, c Caller, action, capsule string, n core.StreamNumber, f func(core.Declaration, *core.CapsuleSetting) error) error {
 	if err := may(c, core.Editor); err != nil {
 		return err
@@ -251,11 +253,12 @@ func (s *Service) set(ctx context.Context, c Caller, action, capsule string, n c
 	s.generation.Add(1)
 	noun := "option"
 	if action == "set active" {
-		noun, err = "capsule", s.enactActive(ctx, n)
-	} else {
-		err = s.enact(ctx, capsule, n, next.Options)
+		noun = "capsule"
 	}
-	if err != nil {
+	switch err = s.enactSoon(ctx, running, noun, next); {
+	case err != nil && ctx.Err() == nil && putOff(err):
+		s.enactLater(noun, next, err)
+	case err != nil:
 		back := s.cfg.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error { return tx.SaveSetting(old) })
 		s.generation.Add(1)
 		return errors.Join(on(noun, err), back)

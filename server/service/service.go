@@ -94,6 +94,7 @@ type Service struct {
 	// is made of them: a stream then has all of a change, or finds that it has to open anew.
 	chain  sync.RWMutex
 	loaded loaded
+	later  later
 
 	memory *remembering // of cfg.Store, which it is
 
