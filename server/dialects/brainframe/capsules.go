@@ -28,7 +28,14 @@ func (r routes) capsules() {
 
 func (a *api) listCapsules(r *request) (any, error) {
 	list, err := a.svc.Capsules(r.Request.Context(), r.who)
-	return mapped(list, toCapsule), err
+	found := foundBy(list)
+	return mapped(list, func(i service.CapsuleInfo) capsule { return toCapsule(i, found) }), err
+}
+
+// answer tells of one capsule as the list does.
+func (a *api) answer(r *request, info service.CapsuleInfo) (any, error) {
+	list, err := a.svc.Capsules(r.Request.Context(), r.who)
+	return toCapsule(info, foundBy(list)), err
 }
 
 func (a *api) loadCapsule(r *request) (any, error) {
@@ -37,7 +44,10 @@ func (a *api) loadCapsule(r *request) (any, error) {
 		return nil, err
 	}
 	info, err := a.svc.LoadCapsule(r.Request.Context(), r.who, u.blob, u.name)
-	return toCapsule(info), err
+	if err != nil {
+		return nil, err
+	}
+	return a.answer(r, info)
 }
 
 func (a *api) capsuleOf(r *request) (service.CapsuleInfo, error) {
@@ -50,7 +60,10 @@ func (a *api) capsuleOf(r *request) (service.CapsuleInfo, error) {
 
 func (a *api) capsule(r *request) (any, error) {
 	info, err := a.capsuleOf(r)
-	return toCapsule(info), err
+	if err != nil {
+		return nil, err
+	}
+	return a.answer(r, info)
 }
 
 func (a *api) unloadCapsule(r *request) (any, error) {

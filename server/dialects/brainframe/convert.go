@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -234,11 +235,27 @@ func toStatus(s *service.ZoneStatus) zoneStatus {
 	}
 }
 
-func toCapsule(i service.CapsuleInfo) capsule {
+// foundBy gives the classes that the capsules find, each once.
+func foundBy(list []service.CapsuleInfo) []string {
+	var found []string
+	for _, i := range list {
+		found = append(found, i.Declaration.Capability().Detections...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// toCapsule tells of a capsule, where the classes that others find are known. The desktop client
+// offers an attribute with the classes that stand beside it: for one that every class may have
+// these are all that are found.
+func toCapsule(i service.CapsuleInfo, found []string) capsule {
 	d := i.Declaration
+	if len(d.Output.Detections) == 0 && len(d.Capability().Attributes) > 0 {
+		d.Output.Detections = found
+	}
 	w := capsule{
 		Name: d.Name, Version: toVersion(d.Version), Description: d.Description, InputType: toDescription(d.Input),
-		OutputType: toDescription(d.Output), Capability: toDescription(d.Capability()), Options: map[string]capsuleOption{},
+		OutputType: toDescription(d.Output), Capability: toDescription(i.Declaration.Capability()), Options: map[string]capsuleOption{},
 	}
 	for _, o := range d.Options {
 		w.Options[o.Name] = toOption(o)
