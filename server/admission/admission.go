@@ -17,6 +17,8 @@ const (
 	keyframeShare = 0.2
 	// told is from how many frames a second on what is left out is mentioned.
 	told = 0.5
+	// enough is the share of the frames that a stream is to have from which on it is not short of them.
+	enough = 0.8
 )
 
 // Machine is what there is to give out.
@@ -25,6 +27,7 @@ type Machine struct {
 	Share float64 // of them that streams may take; 0: all
 	Most  int     // streams at once; 0: as many as the machine carries
 	Floor float64 // frames a second that every stream is to have, of those that come; 0: all
+	Busy  bool    // hardly any CPU time is left, whoever uses it
 }
 
 // Budget is how many CPUs streams may take together.
@@ -57,6 +60,15 @@ func (s Stream) least(floor float64) float64 {
 	return s.Engine + s.Capsules*floor/s.FPS
 }
 
+// short says whether the stream does not get the frames that it is to have.
+func (s Stream) short(floor float64) bool {
+	want := s.FPS + s.Shed
+	if floor > 0 {
+		want = min(want, floor)
+	}
+	return s.Measured && s.Shed >= told && s.FPS < enough*want
+}
+
 // Load is what the streams do that are analysed.
 type Load struct{ Streams []Stream }
 
@@ -73,10 +85,12 @@ type Verdict struct {
 	Sheds    bool    // it is carried, and frames will be left out
 	Pending  int     // streams whose cost is estimated
 	Full     bool    // it is the number of streams that is at its limit
+	Short    int     // streams that do not get the frames that they are to have; one more would take from them
 }
 
 // Decide says whether one more stream is carried. The first always is: what it costs shows only
-// then.
+// then. Where no CPU time is left, figures of what streams use say little, because others have a
+// part in it: none is carried while a stream is short of frames.
 func Decide(m Machine, l Load, keyframes bool) Verdict {
 	v := Verdict{Machine: m, Streams: len(l.Streams)}
 	least := func(s Stream) float64 { return s.least(m.Floor) }
@@ -89,9 +103,12 @@ func Decide(m Machine, l Load, keyframes bool) Verdict {
 			v.Pending++
 		}
 		v.Used, v.Need, v.Shed = v.Used+cost, v.Need+need, v.Shed+s.Shed
+		if m.Busy && s.short(m.Floor) {
+			v.Short++
+		}
 	}
 	v.Full = m.Most > 0 && v.Streams >= m.Most
-	v.OK = !v.Full && (v.Streams == 0 || v.Need+v.Estimate <= m.Budget()+slack)
+	v.OK = !v.Full && (v.Streams == 0 || v.Short == 0 && v.Need+v.Estimate <= m.Budget()+slack)
 	whole, _ := l.estimate(keyframes, Stream.cost)
 	v.Sheds = v.OK && v.Streams > 0 && v.Used+whole > m.Budget()+slack
 	return v
@@ -149,6 +166,9 @@ func (v Verdict) String() string {
 	}
 	if v.Need < v.Used-0.005 {
 		fmt.Fprintf(&b, "; with %.4g frames a second each %s %.2f", v.Machine.Floor, map[bool]string{true: "it takes", false: "they take"}[v.Streams == 1], v.Need)
+	}
+	if v.Short > 0 {
+		fmt.Fprintf(&b, "; all CPUs are busy, and %d of the streams have too few frames already", v.Short)
 	}
 	basis := "one like these takes"
 	if !v.Measured {

@@ -104,6 +104,35 @@ func TimeOf(pid int) time.Duration {
 	return parseStat(string(text))
 }
 
+// Idle gives the CPU time that nobody has used since the machine was started, of all its CPUs
+// together. What runs with a low priority gives way, so that its time counts as not used. It is
+// negative where that cannot be read.
+func Idle() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return -1
+	}
+	return parseIdle(string(text))
+}
+
+// parseIdle reads the first line of /proc/stat: "cpu USER NICE SYSTEM IDLE IOWAIT …".
+func parseIdle(text string) time.Duration {
+	line, _, _ := strings.Cut(text, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 6 || fields[0] != "cpu" {
+		return -1
+	}
+	var ticks int64
+	for _, i := range [...]int{2, 4, 5} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil || n < 0 || n > maxTicks {
+			return -1
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * clockTick
+}
+
 // parseStat reads /proc/PID/stat. The name, in parentheses, may hold anything; the fields after it
 // are counted from its end.
 func parseStat(text string) time.Duration {

@@ -30,10 +30,12 @@ type Admission struct {
 	Used  func() Usage   // nil: measured
 }
 
-// Usage is the CPU time that was used up to a time.
+// Usage is the CPU time that was used up to a time, and that nobody used; that is negative where it
+// is not known.
 type Usage struct {
 	At               time.Time
 	Engine, Capsules time.Duration
+	Idle             time.Duration
 }
 
 // The modes of admission.
@@ -54,6 +56,8 @@ const (
 	// shedAgain after what time again.
 	shedTold  = 1.0
 	shedAgain = 30 * time.Second
+	// idleLeft is the share of the CPUs that has to be left for them not to be busy.
+	idleLeft = 0.05
 )
 
 func (a Admission) complete() (Admission, error) {
@@ -139,7 +143,7 @@ func (m *meter) usedSoFar() Usage {
 		}
 	}
 	m.pids = pids
-	return Usage{At: time.Now(), Engine: admission.TimeOf(os.Getpid()), Capsules: m.capsules}
+	return Usage{At: time.Now(), Engine: admission.TimeOf(os.Getpid()), Capsules: m.capsules, Idle: admission.Idle()}
 }
 
 // measure takes a sample, and tells every stream what it cost since the oldest one.
@@ -147,6 +151,7 @@ func (m *meter) measure() {
 	running := m.svc.running(0)
 	if len(running) == 0 {
 		m.samples = nil
+		m.svc.busy.Store(false)
 		return
 	}
 	now := sample{Usage: m.usedSoFar(), streams: map[*runner]progress{}, cost: map[*runner]cost{}}
@@ -162,6 +167,21 @@ func (m *meter) measure() {
 	for _, r := range running {
 		m.tell(r)
 	}
+	m.svc.busy.Store(m.busy())
+}
+
+// busy says whether hardly any CPU time was left since the oldest sample.
+func (m *meter) busy() bool {
+	first, now := m.samples[0], m.samples[len(m.samples)-1]
+	span, cpus := now.At.Sub(first.At), m.svc.cfg.Admission.CPUs()
+	if span <= 0 {
+		return false
+	}
+	used := now.Engine + now.Capsules - first.Engine - first.Capsules
+	if used.Seconds() >= (1-idleLeft)*cpus*span.Seconds() {
+		return true
+	}
+	return first.Idle >= 0 && now.Idle >= 0 && (now.Idle-first.Idle).Seconds() < idleLeft*cpus*span.Seconds()
 }
 
 // divide gives every stream its part of what was used between two samples. Where one ended between
@@ -308,7 +328,7 @@ func (s *Service) load() admission.Load {
 // Room says whether the machine carries the analysis of one more stream, and with what figures.
 func (s *Service) Room(keyframesOnly bool) admission.Verdict {
 	a := s.cfg.Admission
-	return admission.Decide(admission.Machine{CPUs: a.CPUs(), Share: a.Share, Most: a.Most, Floor: a.Floor}, s.load(), keyframesOnly)
+	return admission.Decide(admission.Machine{CPUs: a.CPUs(), Share: a.Share, Most: a.Most, Floor: a.Floor, Busy: s.busy.Load()}, s.load(), keyframesOnly)
 }
 
 // awaitRoom waits, where the machine seems not to carry a stream because those that began just now

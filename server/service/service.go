@@ -108,6 +108,7 @@ type Service struct {
 	pictures   atomic.Uint64 // that were sent in, to name their feeds
 	gallery    gallery
 	tally      tally
+	busy       atomic.Bool // hardly any CPU time is left
 	taps       taps
 
 	begun, ended, unsaved atomic.Uint64 // alerts
