@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -15,8 +16,31 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// process gives one frame to the capsule and waits for its answer, until limit and the end of
-// the process that follows it. When it returns, the frame's memory is nobody's.
+// mostPatience bounds how many times its deadline a call may take beside others.
+const mostPatience = 6
+
+// patience is how long a call may take beside which there were so many, itself included: they
+// share the CPUs, and a capsule that has many streams is slow for each without being stuck.
+func patience(limit time.Duration, open int) time.Duration {
+	share := float64(open) / float64(runtime.GOMAXPROCS(0))
+	return time.Duration(float64(limit) * min(max(1, share), mostPatience))
+}
+
+// waiter is a call that is under way.
+type waiter struct {
+	id     uint64
+	came   chan wire.FromCapsulePacket // holds one
+	sent   time.Time
+	limit  time.Duration // with no others beside it
+	beside int           // the most calls under way while it was, itself included; the process's mu guards it
+	byRPC  bool          // no packet answers it
+}
+
+func (w *waiter) patience() time.Duration { return patience(w.limit, w.beside) }
+func (w *waiter) deadline() time.Time     { return w.sent.Add(w.patience()) }
+
+// process gives one frame to the capsule and waits for its answer, until limit (with patience)
+// and the end of the process that follows it. When it returns, the frame's memory is nobody's.
 func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (pipeline.Answer, error) {
 	p.counters.calls.Add(1)
 	call := wire.Call{ID: p.lastCall.Add(1), Stream: stream, Frame: c.Frame, Nodes: c.Nodes}
@@ -27,13 +51,12 @@ func (p *process) process(stream uint32, c pipeline.Call, limit time.Duration) (
 			return pipeline.Answer{}, err
 		}
 	}
-	start := time.Now()
-	deadline := start.Add(limit)
-	a, err := p.ask(call, c, deadline, limit)
+	w := &waiter{id: call.ID, came: make(chan wire.FromCapsulePacket, 1), sent: time.Now(), limit: limit}
+	a, err := p.ask(call, c, w)
 	if err != nil {
 		return pipeline.Answer{}, err
 	}
-	took := time.Since(start)
+	took := time.Since(w.sent)
 	if a.Err != nil {
 		return pipeline.Answer{}, p.failed(a.Err)
 	}
@@ -58,46 +81,51 @@ func (p *process) failed(err error) error {
 }
 
 // ask sends a call the fast way where it can, else by gRPC, and gives the answer.
-func (p *process) ask(call wire.Call, c pipeline.Call, deadline time.Time, limit time.Duration) (wire.Answer, error) {
+func (p *process) ask(call wire.Call, c pipeline.Call, w *waiter) (wire.Answer, error) {
 	if p.conn == nil {
 		if c.View.Arena != nil {
 			call = p.inline(call, c.View.Arena.Bytes())
 		}
-		return p.askByRPC(call, deadline, limit)
+		w.byRPC = true
+		return p.askByRPC(call, w)
 	}
 	packet, err := wire.AppendCall(make([]byte, 0, 512), call)
 	if err != nil {
 		return wire.Answer{}, core.Faultf(core.Invalid, "capsule "+p.name, "", "the call has no message: %w", err)
 	}
+	w.byRPC = len(packet) > p.conn.MaxPacket()
+	deadline := p.expect(w)
 	if c.View.Arena != nil {
 		if err := p.announce(c.View.Arena, deadline); err != nil {
-			return wire.Answer{}, p.unsent(call.ID, err, limit)
+			return wire.Answer{}, p.unsent(w, err)
 		}
 	}
-	if len(packet) > p.conn.MaxPacket() {
+	if w.byRPC {
 		p.counters.oversizeCalls.Add(1)
-		return p.askByRPC(call, deadline, limit)
+		return p.askByRPC(call, w)
 	}
-	w := &waiter{id: call.ID, came: make(chan wire.FromCapsulePacket, 1), deadline: deadline, limit: limit}
-	p.expect(w)
 	if err := p.conn.Send(deadline, packet); err != nil {
-		p.forget(call.ID)
-		return wire.Answer{}, p.unsent(call.ID, err, limit)
+		return wire.Answer{}, p.unsent(w, err)
 	}
 	p.counters.sent.Add(uint64(len(packet)))
 	return p.await(w)
 }
 
-// expect notes a call and has the alarm ring by its deadline. An alarm that is set earlier
-// stays: it finds the next deadline when it rings. So a stream of calls sets it once a limit,
-// not once a frame, which would wake a sleeping thread each time.
-func (p *process) expect(w *waiter) {
+// expect notes a call and has the alarm ring by its deadline, which it gives as it is now. An
+// alarm that is set earlier stays: it finds the next deadline when it rings. So a stream of calls
+// sets it once a limit, not once a frame, which would wake a sleeping thread each time.
+func (p *process) expect(w *waiter) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls[w.id] = w
-	if p.rings.IsZero() || w.deadline.Before(p.rings) {
-		p.armLocked(w.deadline)
+	for _, other := range p.calls {
+		other.beside = max(other.beside, len(p.calls))
 	}
+	at := w.deadline()
+	if p.rings.IsZero() || at.Before(p.rings) {
+		p.armLocked(at)
+	}
+	return at
 }
 
 func (p *process) armLocked(at time.Time) {
@@ -114,18 +142,18 @@ func (p *process) ring() {
 	p.mu.Lock()
 	var next *waiter
 	for _, w := range p.calls {
-		if next == nil || w.deadline.Before(next.deadline) {
+		if next == nil || w.deadline().Before(next.deadline()) {
 			next = w
 		}
 	}
 	p.rings = time.Time{}
-	late := next != nil && !time.Now().Before(next.deadline)
+	late := next != nil && !time.Now().Before(next.deadline())
 	if next != nil && !late {
-		p.armLocked(next.deadline)
+		p.armLocked(next.deadline())
 	}
 	p.mu.Unlock()
 	if late {
-		p.tooLate(next.id, next.limit)
+		p.tooLate(next)
 	}
 }
 
@@ -195,15 +223,16 @@ func (p *process) answerOf(w *waiter, e wire.FromCapsulePacket) (wire.Answer, er
 		return e.Answer, nil
 	}
 	p.counters.oversizeAnswers.Add(1)
-	return p.byRPC(w.id, w.deadline, w.limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
+	w.byRPC = true // it is nobody else's: its packet has come
+	return p.byRPC(w, func(ctx context.Context) (*wire.FrameAnswer, error) {
 		return p.rpc.Fetch(ctx, &wire.FetchRequest{Call: w.id})
 	})
 }
 
-func (p *process) askByRPC(call wire.Call, deadline time.Time, limit time.Duration) (wire.Answer, error) {
+func (p *process) askByRPC(call wire.Call, w *waiter) (wire.Answer, error) {
 	m := wire.EncodeCall(call)
 	p.counters.sent.Add(uint64(proto.Size(m)))
-	return p.byRPC(call.ID, deadline, limit, func(ctx context.Context) (*wire.FrameAnswer, error) {
+	return p.byRPC(w, func(ctx context.Context) (*wire.FrameAnswer, error) {
 		a, err := p.rpc.Process(ctx, m)
 		p.counters.received.Add(uint64(proto.Size(a)))
 		return a, err
@@ -224,45 +253,45 @@ func (p *process) rpcAnswer(id uint64, m *wire.FrameAnswer) (wire.Answer, error)
 	return wire.Answer{}, p.fault(id)
 }
 
-// byRPC is one gRPC call for a frame. An error of the connection means that the process may
-// still read the frame: it is ended first.
-func (p *process) byRPC(id uint64, deadline time.Time, limit time.Duration, call func(context.Context) (*wire.FrameAnswer, error)) (wire.Answer, error) {
-	ctx, cancel := context.WithDeadline(p.alive, deadline)
-	defer cancel()
-	a, err := call(ctx)
+// byRPC is one gRPC call for a frame, which the alarm bounds as any other. An error of the
+// connection means that the process may still read the frame: it is ended first.
+func (p *process) byRPC(w *waiter, call func(context.Context) (*wire.FrameAnswer, error)) (wire.Answer, error) {
+	p.expect(w)
+	defer p.forget(w.id)
+	a, err := call(p.alive)
 	if err == nil {
-		return p.rpcAnswer(id, a)
+		return p.rpcAnswer(w.id, a)
 	}
 	if fault, ok := wire.FromStatus(err); ok && status.Code(err) != codes.Internal { // internal: perhaps of the connection
 		return wire.Answer{}, p.failed(fault)
 	}
-	switch status.Code(err) {
-	case codes.ResourceExhausted: // larger than MessageLimit: it was not sent, or its answer not read
+	if status.Code(err) == codes.ResourceExhausted { // larger than MessageLimit: it was not sent, or its answer not read
 		return wire.Answer{}, core.Faultf(core.CapsuleFailed, "capsule "+p.name, "", "the frame or its answer is too big: %w", err)
-	case codes.DeadlineExceeded:
-		p.tooLate(id, limit)
-	default:
-		p.runner.kill()
 	}
+	p.runner.kill()
 	<-p.gone
-	return wire.Answer{}, p.fault(id)
+	return wire.Answer{}, p.fault(w.id)
 }
 
 // unsent ends the process to which a packet could not be sent, and says why.
-func (p *process) unsent(id uint64, err error, limit time.Duration) error {
+func (p *process) unsent(w *waiter, err error) error {
+	p.forget(w.id)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		p.tooLate(id, limit)
+		p.tooLate(w)
 	} else {
 		p.runner.kill() // its end is closed, or it is gone
 	}
 	<-p.gone
-	return p.fault(id)
+	return p.fault(w.id)
 }
 
-func (p *process) tooLate(id uint64, limit time.Duration) {
-	f := core.Faultf(core.CapsuleDeadline, "capsule "+p.name, "", "it did not answer within %s and was ended", limit)
+func (p *process) tooLate(w *waiter) {
+	p.mu.Lock()
+	took := w.patience()
+	p.mu.Unlock()
+	f := core.Faultf(core.CapsuleDeadline, "capsule "+p.name, "", "it did not answer within %s and was ended", took)
 	f.Hint = "raise deadline in its capsule.yaml if it may take that long"
-	p.fail(f, id)
+	p.fail(f, w.id)
 }
 
 // describe asks the program what it is and holds it against the manifest.

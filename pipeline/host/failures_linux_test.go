@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,6 +255,38 @@ func TestOnlyTheLateCallIsLate(t *testing.T) {
 	calls.Wait()
 	if core.KindOf(errs[0]) != core.CapsuleDeadline || core.KindOf(errs[1]) != core.CapsuleExited {
 		t.Errorf("%v and %v, want deadline and exited", errs[0], errs[1])
+	}
+}
+
+// Each of many calls waits for those before it, which is no sign of a capsule that is stuck.
+func TestManyCallsHavePatience(t *testing.T) {
+	t.Parallel()
+	for _, copying := range []bool{false, true} {
+		_, c := launchAct(t, Config{Copy: copying, Restart: fast, Deadline: time.Second}, "naughty")
+		openTest(t, c)
+		var calls sync.WaitGroup
+		errs := make([]error, 4*runtime.GOMAXPROCS(0))
+		for i := range errs {
+			calls.Go(func() { _, errs[i] = send(t, c, seqSlow) })
+		}
+		calls.Wait()
+		for i, err := range errs {
+			if err != nil {
+				t.Errorf("copy=%v: call %d: %v", copying, i, err)
+			}
+		}
+	}
+}
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	cpus := runtime.GOMAXPROCS(0)
+	for open, want := range map[int]time.Duration{
+		1: time.Second, cpus: time.Second, 3 * cpus: 3 * time.Second, 6 * cpus: 6 * time.Second, 1000 * cpus: 6 * time.Second,
+	} {
+		if got := patience(time.Second, open); got != want {
+			t.Errorf("%d calls: %s, want %s", open, got, want)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ type process struct {
 	packet  []byte        // the reader's
 
 	mu    sync.Mutex
-	calls map[uint64]*waiter // that wait for a packet
+	calls map[uint64]*waiter // under way
 	alarm *time.Timer        // set for a call's deadline or before; nil until there was one
 	rings time.Time          // when the alarm does; zero: it is not set
 	cause error              // why it was ended, nil: it ended by itself
@@ -61,14 +61,6 @@ type process struct {
 	die     context.CancelFunc
 	gone    chan struct{} // the process is gone, nothing reads frames any more
 	cleaned chan struct{} // everything of it is gone
-}
-
-// waiter is a call that was sent and not answered.
-type waiter struct {
-	id       uint64
-	came     chan wire.FromCapsulePacket // holds one
-	deadline time.Time
-	limit    time.Duration
 }
 
 // startProcess starts the program up to the point where its service can be called.
@@ -324,7 +316,9 @@ func (p *process) route(packet []byte) {
 	}
 	p.mu.Lock()
 	w, ok := p.calls[m.Call]
-	delete(p.calls, m.Call)
+	if ok = ok && !w.byRPC; ok {
+		delete(p.calls, m.Call)
+	}
 	p.mu.Unlock()
 	if !ok {
 		p.garbage("it answered call %d, which is not open", m.Call)
