@@ -2,6 +2,7 @@ package zones
 
 import (
 	"math"
+	"slices"
 
 	"github.com/capstan-video/capstan/core"
 )
@@ -93,7 +94,8 @@ func touches(a, b core.Point, box core.Box) bool {
 }
 
 // Check says what is wrong with the outline of a zone, as a fault of kind Invalid: one point,
-// points that are no numbers, a line without length, a polygon that crosses itself or is flat.
+// points that are no numbers, a line without length, a polygon that crosses itself or is flat. A
+// corner of a polygon may be given several times in a row, as a double click or a closed ring gives it.
 func Check(p core.Polygon) error {
 	refuse := func(format string, args ...any) error {
 		f := core.Faultf(core.Invalid, "zone", "", format, args...)
@@ -104,19 +106,18 @@ func Check(p core.Polygon) error {
 		if math.IsNaN(at.X) || math.IsNaN(at.Y) || math.Abs(at.X) > maxCoordinate || math.Abs(at.Y) > maxCoordinate {
 			return refuse("point %d is (%v, %v)", i, at.X, at.Y)
 		}
-		if len(p) > 1 && at == p[(i+1)%len(p)] {
-			return refuse("points %d and %d are the same", i, (i+1)%len(p))
-		}
 	}
 	switch {
 	case len(p) == 1:
 		return refuse("it has one point")
+	case len(p) == 2 && p[0] == p[1]:
+		return refuse("both points of the line are the same")
 	case len(p) > maxCorners:
 		return refuse("it has %d corners, at most %d can be watched", len(p), maxCorners)
 	case len(p) < 3:
 		return nil
 	}
-	if flat(p) {
+	if p = corners(p); len(p) < 3 || flat(p) {
 		return refuse("its %d corners lie on one line", len(p))
 	}
 	for i := range p {
@@ -130,6 +131,15 @@ func Check(p core.Polygon) error {
 		return refuse("it has no area")
 	}
 	return nil
+}
+
+// corners gives a polygon without the points that are those before them again.
+func corners(p core.Polygon) core.Polygon {
+	out := slices.Compact(slices.Clone(p))
+	for len(out) > 1 && out[0] == out[len(out)-1] {
+		out = out[:len(out)-1]
+	}
+	return out
 }
 
 // flat says whether all corners lie on the line of the first two.

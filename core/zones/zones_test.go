@@ -320,7 +320,11 @@ func TestCheck(t *testing.T) {
 		"flat":                {core.Polygon{{X: 0, Y: 0}, {X: 5, Y: 5}, {X: 9, Y: 9}}, false},
 		"spike":               {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 0}, {X: 5, Y: 9}}, false},
 		"touches itself":      {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 9, Y: 9}, {X: 5, Y: 0}, {X: 0, Y: 9}}, false},
-		"twice a corner":      {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 9}}, false},
+		"twice a corner":      {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 9}}, true},
+		"closed":              {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 9}, {X: 0, Y: 0}}, true},
+		"twice of two":        {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 9, Y: 0}}, false},
+		"one point thrice":    {core.Polygon{{X: 1, Y: 1}, {X: 1, Y: 1}, {X: 1, Y: 1}}, false},
+		"back at a corner":    {core.Polygon{{X: 0, Y: 0}, {X: 9, Y: 0}, {X: 9, Y: 9}, {X: 9, Y: 0}, {X: 0, Y: 9}}, false},
 		"no number":           {core.Polygon{{X: nan, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 9}}, false},
 		"far away":            {core.Polygon{{X: 1e9, Y: 0}, {X: 9, Y: 0}, {X: 5, Y: 9}}, false},
 		"too many":            {make(core.Polygon, maxCorners+1), false},
@@ -334,6 +338,30 @@ func TestCheck(t *testing.T) {
 		if err := Check(tests[name].p); !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want it to say %q", name, err, want)
 		}
+	}
+}
+
+// TestCornersTwice: an outline counts the same when its corners are given several times.
+func TestCornersTwice(t *testing.T) {
+	t.Parallel()
+	plain := core.Zone{ID: 1, Name: "plain", Coords: core.Polygon{{X: 10, Y: 0}, {X: 20, Y: 0}, {X: 20, Y: 100}, {X: 10, Y: 100}}}
+	twice := core.Zone{ID: 2, Name: "twice"}
+	for _, at := range plain.Coords {
+		twice.Coords = append(twice.Coords, at, at)
+	}
+	twice.Coords = append(twice.Coords, plain.Coords[0])
+	w := New([]core.Zone{plain, twice}, nil, nil)
+	for x := range 31 {
+		for y := 20.0; y < 24; y++ {
+			n := &core.Node{Class: "person", TrackID: core.TrackID(fmt.Sprint(y)), Coords: core.Box{X1: float64(x) - 1, Y1: y - 2, X2: float64(x) + 1, Y2: y}.Polygon()}
+			s := w.Update(core.PTS(x*4+int(y)), []*core.Node{n})
+			if len(s[0].Within) != len(s[1].Within) || len(s[0].Entering) != len(s[1].Entering) || len(s[0].Exiting) != len(s[1].Exiting) {
+				t.Fatalf("at %d: %v and %v", x, s[0], s[1])
+			}
+		}
+	}
+	if total := w.Totals(); total[1].Entered["person"] != 4 || total[2].Entered["person"] != 4 || total[2].Exited["person"] != 4 {
+		t.Errorf("%v", total)
 	}
 }
 
