@@ -15,6 +15,7 @@ import (
 type Source struct {
 	Stream   core.StreamID
 	URL      string        // a path, or file://, rtsp://, http(s)://, v4l2://, test://
+	Name     string        // what faults call it; empty: the URL, without secrets
 	Start    time.Duration // files: begin here
 	Duration time.Duration // files and test pictures: play this much; 0: to the end
 	Realtime bool          // files: at their own speed, dropping like a camera

@@ -39,9 +39,9 @@ var liveEncoders = []struct{ element, launch string }{
 }
 
 // OpenEncoded opens a source for its encoded video: H.264 and H.265 of a file as they lie in it, and
-// everything else, cameras too, encoded to H.264. Fields of s beside the URL say nothing.
+// everything else, cameras too, encoded to H.264. Fields of s beside the URL and the name say nothing.
 func (m *Media) OpenEncoded(ctx context.Context, s pipeline.Source) (pipeline.EncodedStream, error) {
-	p, err := planFor(pipeline.Source{URL: s.URL})
+	p, err := planOf(pipeline.Source{URL: s.URL, Name: s.Name})
 	if err != nil {
 		return nil, err
 	}

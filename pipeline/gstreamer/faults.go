@@ -3,6 +3,7 @@ package gstreamer
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/capstan-video/capstan/core"
@@ -44,6 +45,9 @@ func (d *diagnosis) fault() *core.Fault {
 
 func (d *diagnosis) cause() (core.Kind, string, string) {
 	if !d.frames {
+		if d.says("codec-alpha=(boolean)true") {
+			return core.SourceFormat, "video with an alpha channel is not played", "encode it without"
+		}
 		for _, m := range d.missing {
 			if m.missing == "" || !strings.HasPrefix(m.missing, "audio/") {
 				return core.SourceFormat, "there is no decoder for " + m.missingWords, "install " + packageFor(m.missing)
@@ -104,8 +108,10 @@ func (d *diagnosis) openCause(m *message, text string) (core.Kind, string, strin
 		return core.SourceFormat, "it has no video track", ""
 	case m.domain == streamDomain && (m.code == streamTypeNotFound || m.code == streamWrongType), m.element == "typefind":
 		return core.SourceFormat, "it is not a video or picture that we know: " + text, ""
-	case d.notLinked():
+	case d.says("not-linked"): // none of its tracks was wanted
 		return core.SourceFormat, "it has no video track", ""
+	case m.element == "qtdemux" && strings.Contains(text, "no playable streams"):
+		return core.SourceFormat, text, "the file may have been cut off, or be written still"
 	case m.domain == streamDomain:
 		return core.SourceFormat, text, ""
 	default:
@@ -113,14 +119,9 @@ func (d *diagnosis) openCause(m *message, text string) (core.Kind, string, strin
 	}
 }
 
-// notLinked says whether the source stopped because none of its tracks was wanted.
-func (d *diagnosis) notLinked() bool {
-	for _, m := range d.errors {
-		if strings.Contains(m.debug, "not-linked") {
-			return true
-		}
-	}
-	return false
+// says tells whether an error has words in what it says to developers.
+func (d *diagnosis) says(words string) bool {
+	return slices.ContainsFunc(d.errors, func(m *message) bool { return strings.Contains(m.debug, words) })
 }
 
 // useful takes the part of a message that says something: often the debug text's last line.

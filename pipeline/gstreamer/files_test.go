@@ -176,6 +176,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestNamedSource: faults call a source as they were told to, not by its path.
+func TestNamedSource(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret-place.mp4")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no video "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, s := newMedia(t), pipeline.Source{URL: path, Name: "file 7"}
+	_, played := m.Open(t.Context(), s)
+	_, sent := m.OpenEncoded(t.Context(), s)
+	for _, err := range []error{played, sent} {
+		if err == nil || !strings.Contains(err.Error(), "file 7") || strings.Contains(err.Error(), "secret-place") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // TestTruncated plays what is there of files that were cut, and ends.
 func TestTruncated(t *testing.T) {
 	for _, c := range []struct{ name, mux string }{{"a.mkv", "matroskamux"}, {"a.ts", "mpegtsmux"}, {"f.mp4", "mp4mux faststart=true"}} {

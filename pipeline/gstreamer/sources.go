@@ -71,10 +71,22 @@ const decode = `uridecodebin name=source caps="video/x-raw(ANY)" expose-all-stre
 // planOf says how a source is played, by the pipeline that was given for it or by ours.
 func planOf(s pipeline.Source) (plan, error) {
 	p, err := planFor(s)
-	if err != nil || s.Pipeline == "" {
-		return p, err
+	if err == nil && s.Pipeline != "" {
+		p, err = planOwn(s, p)
 	}
-	return planOwn(s, p)
+	return p.called(s.Name), err
+}
+
+// called gives the source another name; "" changes nothing.
+func (p plan) called(name string) plan {
+	if name == "" {
+		return p
+	}
+	p.name = name
+	for i := range p.items {
+		p.items[i].name = name
+	}
+	return p
 }
 
 // planFor says how a source is played by ours. It looks at files but opens nothing else.

@@ -161,6 +161,15 @@ func (r *runner) state() StreamState {
 	return st
 }
 
+// connect says that the stream is being opened. What went wrong the last time is still told.
+func (r *runner) connect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if connecting := string(pipeline.SourceConnecting); r.st.State != connecting {
+		r.st.State, r.st.Since = connecting, r.svc.cfg.Now()
+	}
+}
+
 func (r *runner) enter(state pipeline.SourceState, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -295,7 +304,7 @@ func (r *runner) next(ctx context.Context, session *pipeline.Session, patience t
 
 // open opens a session with the settings of now. patience is how long it may be silent.
 func (r *runner) open(ctx context.Context) (_ *pipeline.Session, patience time.Duration, err error) {
-	r.enter(pipeline.SourceConnecting, nil)
+	r.connect()
 	var cfg core.StreamConfig
 	err = r.svc.cfg.Store.View(ctx, func(tx store.Tx) (err error) { cfg, err = tx.Stream(r.number); return err })
 	if err != nil {
@@ -346,7 +355,7 @@ func (r *runner) take(result *pipeline.Result) {
 		r.st.Dropped += n
 	}
 	r.shed += result.Drops[pipeline.DropLate] + result.Drops[pipeline.DropNoSlot]
-	r.st.Attempts = 0
+	r.st.Attempts, r.st.Err = 0, ""
 	now := r.svc.cfg.Now()
 	if n := len(r.times); n > 0 && now.Before(r.times[n-1]) { // the clock was set back
 		r.times = r.times[:0]

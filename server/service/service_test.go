@@ -303,6 +303,37 @@ func TestChangesReachARunningStream(t *testing.T) {
 	}
 }
 
+// TestConnectingTellsWhatWentWrong: the error of the last time is seen until frames come.
+func TestConnectingTellsWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	next, tries := make(chan struct{}), 0
+	w := newWorld(t, media{"rtsp://a": func() (pipeline.MediaStream, error) {
+		if tries++; tries == 1 {
+			return nil, core.Faultf(core.SourceFormat, "open", "it", "no video track")
+		}
+		<-next
+		return live()
+	}}, nil)
+	s := w.camera("rtsp://a")
+	w.analyze(s.Number, true)
+	state := func() service.StreamState {
+		states, err := w.States(t.Context(), viewer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return states[0]
+	}
+	until(t, "the second try", func() bool { st := state(); return st.Attempts == 2 && st.State == string(pipeline.SourceConnecting) })
+	if st := state(); !strings.Contains(st.Err, "no video track") {
+		t.Errorf("while it connects: %+v", st)
+	}
+	close(next)
+	until(t, "frames", func() bool { return state().Frames > 0 })
+	if st := state(); st.Err != "" {
+		t.Errorf("while it runs: %+v", st)
+	}
+}
+
 func TestABrokenStreamDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	var opened sync.Map
