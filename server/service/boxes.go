@@ -128,11 +128,11 @@ func DrawBoxes(data []byte) ([]byte, error) {
 var palette = []color.RGBA{{230, 60, 40, 255}, {40, 160, 60, 255}, {40, 110, 230, 255}, {220, 160, 0, 255}, {160, 60, 200, 255}, {0, 160, 170, 255}}
 
 func drawBox(canvas *image.RGBA, m boxMark) {
-	sum := 0
+	sum := uint32(0)
 	for _, b := range []byte(m.Class) {
-		sum += int(b)
+		sum = 131*sum + uint32(b)
 	}
-	paint := image.NewUniform(palette[sum%len(palette)])
+	paint := image.NewUniform(palette[sum%uint32(len(palette))])
 	x1, y1, x2, y2 := m.Box[0], m.Box[1], m.Box[2], m.Box[3]
 	for _, r := range []image.Rectangle{
 		image.Rect(x1, y1, x2, y1+lineWidth), image.Rect(x1, y2-lineWidth, x2, y2), image.Rect(x1, y1, x1+lineWidth, y2), image.Rect(x2-lineWidth, y1, x2, y2),
