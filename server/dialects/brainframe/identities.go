@@ -78,6 +78,9 @@ func (a *api) addImage(r *request) (any, error) {
 		return nil, err
 	}
 	v, err := a.svc.AddImage(r.Request.Context(), r.who, id, p.class, p.blob)
+	if isOn(err, core.Exists, "encoding") { // the same picture by another upload
+		err = refuse("ImageAlreadyEncodedError", err.Error())
+	}
 	return toEncoding(v), err
 }
 

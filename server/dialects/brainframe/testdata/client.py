@@ -162,7 +162,10 @@ class Client:
             raise APIError("UnknownError", "empty body")
         if answer.status_code == 502:
             raise APIError("ServerNotReady", body, 502)
-        error = json.loads(body)
+        try:
+            error = json.loads(body)
+        except ValueError:
+            raise APIError("UnknownError", body, answer.status_code)
         kind, text = error["title"], error["description"]
         raise APIError(kind if kind in KINDS else "UnknownError", text, answer.status_code)
 
@@ -268,9 +271,22 @@ def upload(c, data, mime="application/octet-stream"):
     return check(int, json.loads(c.call("POST", "/api/storage", data=data, mime=mime).content))
 
 
+class Progress:
+    """A file as the desktop client uploads it: parts that are read one by one, of a length that is known."""
+    def __init__(self, parts):
+        self.parts = parts
+
+    def __len__(self):
+        return sum(map(len, self.parts))
+
+    def __iter__(self):
+        return iter(self.parts)
+
+
 def setup(c):
     """Uploads a clip, makes a stream of it, draws on it, and analyses it."""
-    clip = upload(c, b"clip" * 50000)
+    clip = upload(c, Progress([b"clip" * 25000, b"clip" * 25000]))
+    assert c.call("GET", f"/api/storage/{clip}").content == b"clip" * 50000
     chunked = upload(c, (part for part in [b"a", b"b" * 70000]), "video/mp4")
     answer = c.call("GET", f"/api/storage/{chunked}")
     assert answer.headers["content-type"] == "video/mp4" and answer.content == b"a" + b"b" * 70000
@@ -317,10 +333,15 @@ def enrol(c, receiver, s):
     """Makes somebody known by a picture, and sees the name in the stream."""
     person = c.post("/api/identities", IDENTITY, {"id": None, "unique_name": "ada", "nickname": "Ada", "metadata": {}})
     fails("DuplicateIdentityNameError", c.post, "/api/identities", IDENTITY, {**person, "id": None})
+    nameless = c.post("/api/identities", IDENTITY, {"id": None, "unique_name": "bob", "nickname": None, "metadata": {}})
+    assert nameless["nickname"] is None  # as of a folder of pictures that has no name in brackets
+    c.delete(f"/api/identities/{nameless['id']}")
     picture = upload(c, b"\xff\xd8", "image/jpeg")
     base = f"/api/identities/{person['id']}"
     e = c.post(base + "/images", ENCODING, {"class_name": "face", "storage_id": picture})
     assert e["from_image"] == picture
+    again = upload(c, b"\xff\xd8", "image/jpeg")  # the desktop client does, and passes over this one error
+    fails("ImageAlreadyEncodedError", c.post, base + "/images", ENCODING, {"class_name": "face", "storage_id": again})
     c.post(base + "/vectors", ENCODING, {"class_name": "face", "vector": [0.25, 1.0]})
     fails("DuplicateVectorError", c.post, base + "/vectors", ENCODING, {"class_name": "face", "vector": [0.25, 1.0]})
     assert c.get("/api/encodings", [{"class_name": str}], fields="class_name") == [{"class_name": "face"}]
