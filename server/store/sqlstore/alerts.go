@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -45,8 +44,7 @@ func (r *alertRow) verification() store.Verification {
 	}
 }
 
-// Alerts implements store.Tx. How many there are is the sum of counts that are kept beside them:
-// to count a million rows would take longer than to read a page of them.
+// Alerts implements store.Tx.
 func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 	if _, err := page("alert", f.Page); err != nil {
 		return nil, 0, err
@@ -63,15 +61,8 @@ func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 		}
 		return q
 	}
-	var total int
-	count := of(t.db.NewSelect().Table("alert_counts").ColumnExpr("CAST(COALESCE(SUM(n), 0) AS BIGINT)"))
-	if len(wanted) > 0 {
-		count = count.Where("verified IN (?)", bun.List(wanted))
-	}
-	if f.Open {
-		count = count.Where("ongoing")
-	}
-	if err := t.failed(count.Scan(t.ctx, &total)); err != nil {
+	total, err := t.countAlerts(of, wanted, f.Open)
+	if err != nil {
 		return nil, 0, err
 	}
 	which := func(q *bun.SelectQuery) *bun.SelectQuery {
@@ -85,7 +76,7 @@ func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 		alerts, err := t.alertsAfter(f.After, f.Page, which)
 		return alerts, total, err
 	}
-	alerts, err := t.alertPage(f.Page, total, which)
+	alerts, err := t.alertPage(f, wanted, total, which)
 	return alerts, total, err
 }
 
@@ -99,30 +90,6 @@ func (t *tx) alertsAfter(place store.AlertPlace, p store.Page, which func(*bun.S
 		q = which(q).Where("(start_at, id) < (?, ?)", micros(place.Start), int64(place.ID))
 		return cut(q.OrderExpr("start_at DESC, id DESC"))
 	})
-}
-
-// alertPage reads a page of those alerts that which chooses, newest first. It is read from the
-// nearer end: to skip a row costs time too.
-func (t *tx) alertPage(p store.Page, total int, which func(*bun.SelectQuery) *bun.SelectQuery) ([]core.Alert, error) {
-	n := max(total-p.Offset, 0)
-	if p.Limit > 0 {
-		n = min(n, p.Limit)
-	}
-	if n == 0 {
-		return []core.Alert{}, nil
-	}
-	order, skip := "start_at DESC, id DESC", p.Offset
-	fromEnd := total - p.Offset - n
-	if fromEnd < skip {
-		order, skip = "start_at, id", fromEnd
-	}
-	alerts, err := list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return which(q).OrderExpr(order).Limit(int64(n)).Offset(int64(skip))
-	})
-	if fromEnd < p.Offset {
-		slices.Reverse(alerts)
-	}
-	return alerts, err
 }
 
 // verifications gives each of them once; none stand for all.
@@ -193,6 +160,7 @@ func (t *tx) SaveAlert(a core.Alert) (core.AlertID, error) {
 	if err := t.save("alert", r.ID, &r); err != nil {
 		return 0, err
 	}
+	t.changed++
 	if old != nil {
 		if err := t.countAlert(old, -1); err != nil {
 			return 0, err
@@ -249,6 +217,7 @@ func (t *tx) deleteFrames(which string, id int64) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
+	t.changed += t.store.foldAt // many, perhaps
 	_, err := t.exec(fmt.Sprintf(`DELETE FROM blobs WHERE
 		id IN (SELECT frame_id FROM alerts WHERE frame_id IS NOT NULL AND %s)
 		AND NOT EXISTS (SELECT 1 FROM alerts WHERE frame_id = blobs.id AND NOT (%s))

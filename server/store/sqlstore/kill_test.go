@@ -153,6 +153,7 @@ func look(t *testing.T, path string, acknowledged int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	partsRight(t, s.(*Store))
 	var check string
 	if err := s.(*Store).read.NewRaw("PRAGMA integrity_check").Scan(context.Background(), &check); err != nil || check != "ok" {
 		t.Errorf("integrity: %q, %v", check, err)

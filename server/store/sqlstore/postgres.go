@@ -23,6 +23,7 @@ const (
 const (
 	lockSchema = "SELECT pg_advisory_xact_lock(7209350001)"
 	lockEvents = "SELECT pg_advisory_xact_lock(7209350002)"
+	lockFold   = "SELECT pg_try_advisory_xact_lock(7209350003)"
 )
 
 var postgresDialect = dialect{
@@ -30,8 +31,10 @@ var postgresDialect = dialect{
 	folder:     "postgres",
 	view:       &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	update:     &sql.TxOptions{Isolation: sql.LevelSerializable},
+	fold:       &sql.TxOptions{Isolation: sql.LevelRepeatableRead},
 	contains:   "strpos(?, ?) > 0",
 	lockSchema: lockSchema,
+	lockFold:   lockFold,
 	// A sequence gives its numbers before the commit: without a lock, a later event could be seen
 	// before an earlier one.
 	lockEvents: lockEvents,

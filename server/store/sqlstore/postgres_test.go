@@ -58,6 +58,14 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
+func TestPostgresAlertPages(t *testing.T) {
+	t.Parallel()
+	storetest.RunAlertPages(t, func(t testing.TB) func() store.Store {
+		url := postgres(t)
+		return func() store.Store { return open(t, url, smallParts) }
+	})
+}
+
 // TestPostgresOpenedAtOnce: several programs bring a new database up to date; one does it.
 func TestPostgresOpenedAtOnce(t *testing.T) {
 	t.Parallel()

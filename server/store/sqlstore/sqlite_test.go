@@ -33,6 +33,14 @@ func TestSQLite(t *testing.T) {
 	})
 }
 
+func TestSQLiteAlertPages(t *testing.T) {
+	t.Parallel()
+	storetest.RunAlertPages(t, func(t testing.TB) func() store.Store {
+		path := filepath.Join(t.TempDir(), "capstan.db")
+		return func() store.Store { return open(t, "sqlite:"+path, smallParts) }
+	})
+}
+
 func TestSQLiteFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "odd name?mode=ro&x=%20#1 ü.db")

@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -49,6 +50,11 @@ type Store struct {
 	dialect     dialect
 	sealer      Sealer // nil: everything is kept in plain text
 
+	partSize, foldAt int // constants of these names, but for tests
+	changes          atomic.Int64
+	folder           *folder    // nil: the lists of alerts are not looked after
+	folding          sync.Mutex // held by one who folds
+
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup // transactions; added to with mu held and closed unset
@@ -60,11 +66,13 @@ type dialect struct {
 	folder     string // of migrations
 	view       *sql.TxOptions
 	update     *sql.TxOptions
+	fold       *sql.TxOptions
 	contains   string           // a condition: column ?, text ?
 	lockEvents string           // taken before an event gets its ID; empty: not needed
 	again      func(error) bool // whether the transaction may succeed when it is run again
 	full       func(error) bool // whether the disk is full
 	lockSchema string           // taken before migrations; empty: the transaction is alone
+	lockFold   string           // says whether nobody else folds; empty: the transaction is alone
 }
 
 var _ store.Store = (*Store)(nil)
@@ -89,6 +97,7 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.partSize, s.foldAt = partSize, foldAt
 	for _, o := range options {
 		o(s)
 	}
@@ -100,6 +109,7 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 		_ = s.Close()
 		return nil, err
 	}
+	s.startFolding()
 	return s, nil
 }
 
@@ -163,6 +173,7 @@ func (s *Store) once(ctx context.Context, db *bun.DB, o *sql.TxOptions, writes b
 	if err := inner.Commit(); err != nil {
 		return s.fault(ctx, err), ctx.Err() == nil && s.dialect.again(err)
 	}
+	s.changed(t.changed)
 	return nil, false
 }
 
@@ -183,6 +194,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.running.Wait()
+	s.stopFolding()
 	err := s.read.Close()
 	if s.write != s.read {
 		err = errors.Join(s.write.Close(), err)

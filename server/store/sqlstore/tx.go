@@ -15,11 +15,12 @@ import (
 
 // tx is one transaction, used by one goroutine.
 type tx struct {
-	ctx    context.Context // of the transaction: it ends with it
-	db     bun.Tx
-	store  *Store
-	writes bool
-	broken error // the first failure of the database; the transaction can only be rolled back
+	ctx     context.Context // of the transaction: it ends with it
+	db      bun.Tx
+	store   *Store
+	writes  bool
+	changed int   // alerts, about
+	broken  error // the first failure of the database; the transaction can only be rolled back
 }
 
 var _ store.Tx = (*tx)(nil)
