@@ -18,7 +18,9 @@ const (
 )
 
 // authenticate finds out who asks: by name and password, else by the session, else nobody, who
-// may ask only where authorization is off. There everybody may, whatever they send.
+// may ask only where authorization is off. There everybody may, whatever they send. While that
+// cannot be found out, as without the database, clients have to wait: of any other error the
+// receiver of statuses dies.
 func (a *api) authenticate(c *gin.Context) {
 	who, err := a.caller(c)
 	if err != nil {
@@ -26,12 +28,16 @@ func (a *api) authenticate(c *gin.Context) {
 			who, err = anybody, nil
 		}
 	}
-	if err != nil {
+	switch kind := core.KindOf(err); {
+	case err == nil:
+		c.Set(callerKey, who)
+	case kind == core.Internal:
+		a.log.Error("nobody can be known", "method", c.Request.Method, "path", c.Request.URL.Path, "error", err)
+		a.fail.Fail(c, notReady("the server cannot find out who asks: its log tells more; ask again in a moment"))
+	default:
 		c.Header("WWW-Authenticate", `Basic realm="Capstan"`)
 		a.fail.Fail(c, err)
-		return
 	}
-	c.Set(callerKey, who)
 }
 
 func (a *api) caller(c *gin.Context) (service.Caller, error) {

@@ -96,6 +96,31 @@ func TestAuthorizationOff(t *testing.T) {
 	}
 }
 
+// TestAuthorizationWithoutItsDatabase: the client's status receiver dies of any error but one, and
+// its wait for the server too. While nobody can be known they have to wait.
+func TestAuthorizationWithoutItsDatabase(t *testing.T) {
+	t.Parallel()
+	w := furnished(t)
+	w.locked = true
+	away := core.Faultf(core.Internal, "store", "", "secret: connection refused")
+	w.authenticate = func(context.Context, string, string) (service.Caller, string, error) {
+		return service.Caller{}, "", away
+	}
+	w.resume = func(context.Context, string) (service.Caller, error) { return service.Caller{}, away }
+	h := handler(w, Options{})
+	for _, header := range []string{"Authorization", "Cookie"} {
+		for _, path := range []string{"/api/version", "/api/streams/statuses"} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Header.Set(header, map[string]string{"Authorization": "Basic YTpi", "Cookie": "session_id=1.x"}[header])
+			got := httptest.NewRecorder()
+			h.ServeHTTP(got, r)
+			if got.Code != 502 || title(t, got) != "ServerNotReadyError" || strings.Contains(got.Body.String(), "secret") || got.Header().Get("WWW-Authenticate") != "" {
+				t.Errorf("%s, %s: %d %v %s", header, path, got.Code, got.Header(), got.Body)
+			}
+		}
+	}
+}
+
 // tokened is a world that knows an API token.
 type tokened struct{ *world }
 

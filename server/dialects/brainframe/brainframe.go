@@ -55,6 +55,7 @@ func fill[T comparable](v *T, otherwise T) {
 // api has the handlers.
 type api struct {
 	svc     service.API
+	log     hclog.Logger
 	opt     Options
 	fail    *httpx.Failer
 	packets packets
@@ -64,7 +65,7 @@ type api struct {
 // double slashes, which the client does not survive. When the server ends, the service has to
 // close first: that breaks the status streams off, for which http.Server.Shutdown would wait.
 func New(svc service.API, log hclog.Logger, opt Options) http.Handler {
-	a := &api{svc: svc, opt: opt.withDefaults(), fail: httpx.NewFailer(log, reply)}
+	a := &api{svc: svc, log: log, opt: opt.withDefaults(), fail: httpx.NewFailer(log, reply)}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	e.RemoveExtraSlash, e.HandleMethodNotAllowed = true, true
