@@ -767,6 +767,33 @@ int bus_seek(void *element, int64_t start, int64_t stop) {
 
 enum { H265_RADL_N = 6, H265_RASL_R = 9, H265_BLA = 16, H265_CRA = 21, H265_PARAMETERS = 32 };
 
+// The pictures of one pad; its streaming thread's.
+typedef struct {
+  GstClockTime last, period;
+} even_times;
+
+static GstPadProbeReturn even_time(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
+  (void)pad;
+  even_times *e = data;
+  GstBuffer *b = GST_PAD_PROBE_INFO_BUFFER(info);
+  if (GST_BUFFER_PTS_IS_VALID(b)) {
+    e->last = GST_BUFFER_PTS(b);
+  } else if (GST_CLOCK_TIME_IS_VALID(e->last) && gst_buffer_is_writable(b)) {  // a copy would not go back to its pool
+    GST_BUFFER_PTS(b) = e->last += e->period;
+    GST_BUFFER_DURATION(b) = e->period;
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+void bus_even_times(void *element, int64_t period_ns) {
+  GstPad *pad = gst_element_get_static_pad(element, "sink");
+  even_times *e = g_new0(even_times, 1);
+  e->last = GST_CLOCK_TIME_NONE;
+  e->period = period_ns;
+  gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, even_time, e, g_free);
+  gst_object_unref(pad);
+}
+
 enum { KEYS_KEPT = 8 };  // more than a decoder holds back
 
 typedef struct {

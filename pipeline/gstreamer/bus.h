@@ -75,6 +75,9 @@ void bus_on_source_setup(void *uridecodebin, bus_source_options *o);
 // Has a rtspsrc ask for no sound.
 void bus_video_only(void *rtspsrc);
 
+// Gives the pictures of an element's pad "sink" that have no time stamp one: period_ns after those before.
+void bus_even_times(void *element, int64_t period_ns);
+
 // Has the decoders of a bin, those that come later too, see key frames only; s counts the others.
 void bus_key_frames_only(void *bin, bus_sink *s);
 

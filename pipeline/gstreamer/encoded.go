@@ -29,7 +29,7 @@ const (
 	wholeH264 = "h264parse config-interval=-1 ! video/x-h264,stream-format=(string)byte-stream,alignment=(string)au"
 	wholeH265 = "h265parse config-interval=-1 ! video/x-h265,stream-format=(string)byte-stream,alignment=(string)au"
 	// evenly turns pictures upright and makes both sides even, as 4:2:0 video must have them.
-	evenly = "videoconvert ! videoflip video-direction=auto ! videoscale add-borders=false ! video/x-raw,format=(string)I420,width=(int)[2,16384,2],height=(int)[2,16384,2]"
+	evenly = "videoconvert name=raw ! videoflip video-direction=auto ! videoscale add-borders=false ! video/x-raw,format=(string)I420,width=(int)[2,16384,2],height=(int)[2,16384,2]"
 )
 
 // liveEncoders lists what encodes at once, best first.
@@ -130,6 +130,9 @@ func (e *encoded) play(ctx context.Context, launch string, state gst.State) erro
 		return unsupported(err, it.name)
 	}
 	e.pipe, e.diag = p, diagnosis{name: it.name}
+	if raw := p.unsafeElement("raw"); raw != nil && it.even {
+		C.bus_even_times(raw, C.int64_t(defaultPeriod))
+	}
 	err = e.locate(it)
 	if err == nil {
 		err = p.state(state, time.Until(deadline(ctx)))

@@ -123,6 +123,32 @@ func TestEncodedH265(t *testing.T) {
 	}
 }
 
+// TestWithoutTimes: pictures of a file that says nothing of time come at a steady pace, played and sent.
+func TestWithoutTimes(t *testing.T) {
+	t.Parallel()
+	const frames = 15
+	path := build(t, "v.mjpeg", "videotestsrc num-buffers=%d ! video/x-raw,width=160,height=120 ! jpegenc", frames)
+	codec, list := units(t, newMedia(t), path, 100)
+	if codec != pipeline.H264 || len(list) != frames {
+		t.Fatalf("%d units of %s", len(list), codec)
+	}
+	for i := 1; i < frames; i++ {
+		if d := list[i].PTS - list[i-1].PTS; d < 39*time.Millisecond || d > 41*time.Millisecond || list[i].DTS <= list[i-1].DTS {
+			t.Errorf("unit %d comes %s after the one before, decoded at %s after %s", i, d, list[i].DTS, list[i-1].DTS)
+		}
+	}
+	played, err := drain(t, open(t, newMedia(t), pipeline.Source{URL: path, Realtime: true}), nil)
+	if err != nil || len(played) < frames/2 {
+		t.Errorf("%d frames of %d were not late: %v", len(played), frames, err)
+	}
+	for i := 1; i < len(played); i++ {
+		want := int64(played[i].Seq-played[i-1].Seq) * int64(40*time.Millisecond)
+		if got := int64(played[i].PTS - played[i-1].PTS); got < want-int64(time.Millisecond) || got > want+int64(time.Millisecond) {
+			t.Errorf("frame %d: %d ns after the one before, want %d", played[i].Seq, got, want)
+		}
+	}
+}
+
 // TestEncodedOther encodes what is neither.
 func TestEncodedOther(t *testing.T) {
 	t.Parallel()

@@ -75,6 +75,9 @@ func newPlayer(m *Media, it item, upright bool, user *url.Userinfo, handle cgo.H
 		return nil, core.Faultf(core.Internal, "open", it.name, "eventfd: %w", err)
 	}
 	pl.sink = C.bus_sink_new(p.unsafeElement("sink"), p.unsafeElement("convert"), p.unsafeElement("flip"), C.uintptr_t(handle), C.int(fd))
+	if it.even {
+		C.bus_even_times(p.unsafeElement("convert"), C.int64_t(defaultPeriod))
+	}
 	if it.keys {
 		C.bus_key_frames_only(p.pipeline.Unsafe(), pl.sink)
 	}

@@ -29,6 +29,7 @@ type item struct {
 	sync bool   // at its own speed
 	drop bool   // the newest frame replaces those that wait
 	keys bool   // key frames only
+	even bool   // pictures that have no time come one after the other; raw Motion JPEG has none
 	own  *own   // a pipeline that somebody wrote; nil: head is played
 }
 
@@ -179,7 +180,7 @@ func fileItem(path string) (item, error) {
 		return item{head: "filesrc name=file ! gdkpixbufdec", path: path, name: path}, nil
 	}
 	uri, err := fileURI(path)
-	return item{head: decode, uri: uri, name: path}, err
+	return item{head: decode, uri: uri, name: path, even: true}, err
 }
 
 // still says whether a file begins as GIF, BMP and TIFF pictures do.
