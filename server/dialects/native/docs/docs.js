@@ -18,6 +18,11 @@ function make(tag, attributes, ...children) {
   return e;
 }
 
+// prose makes a paragraph of a description, with what is between backticks as code.
+function prose(text) {
+  return make("p", {}, ...text.split("`").map((part, i) => i % 2 ? make("code", {}, part) : part));
+}
+
 // authorization gives the headers that say who asks; a session goes by its cookie.
 function authorization() {
   const secret = byId("secret").value;
@@ -191,7 +196,7 @@ function operation(method, path, op) {
     make("summary", {}, make("span", { class: "method" }, method.toUpperCase()), make("span", { class: "path" }, path), op.summary || ""));
   const fill = () => {
     if (!details.open || details.childElementCount > 1) return;
-    if (op.description) details.append(make("p", {}, op.description));
+    if (op.description) details.append(prose(op.description));
     details.append(form(method, path, op));
     const body = Object.values((op.requestBody || {}).content || {})[0];
     if (body && body.schema) details.append(make("h3", {}, "What the body has"), members(body.schema));
@@ -232,8 +237,8 @@ async function load() {
     }
   }
   byId("tags").replaceChildren(...[...groups.keys()].map((name) => make("a", { href: "#tag-" + name }, name)));
-  main.replaceChildren(...api.info.description.split("\n\n").map((p) => make("p", {}, p)), ...[...groups.values()].map(({ tag, list }) =>
-    make("section", { "aria-labelledby": "tag-" + tag.name }, make("h2", { id: "tag-" + tag.name }, tag.name), make("p", {}, tag.description || ""), ...list)));
+  main.replaceChildren(...api.info.description.split("\n\n").map(prose), ...[...groups.values()].map(({ tag, list }) =>
+    make("section", { "aria-labelledby": "tag-" + tag.name }, make("h2", { id: "tag-" + tag.name }, tag.name), prose(tag.description || ""), ...list)));
   find();
 }
 
