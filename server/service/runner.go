@@ -249,11 +249,7 @@ func (r *runner) play() (frames int, err error) {
 		return 0, err
 	}
 	defer session.Close()
-	stop := context.AfterFunc(ctx, func() {
-		session.Stop()
-		time.AfterFunc(lastFrames, func() { _ = session.Close() }) // Next waits for capsules whatever ctx says
-	})
-	defer stop()
+	defer r.stopWith(ctx, session)()
 	r.svc.tally.begin(r, session)
 	defer r.svc.tally.end(r)
 	defer r.svc.taps.end(r.number)
@@ -277,6 +273,27 @@ func (r *runner) play() (frames int, err error) {
 		}
 		frames++
 		r.take(result)
+	}
+}
+
+// stopWith stops the session when ctx ends, and closes it when its last frames take long: Next waits
+// for capsules whatever ctx says. The function that it gives is for when the session has been played.
+func (r *runner) stopWith(ctx context.Context, session *pipeline.Session) (played func()) {
+	over, stopped := make(chan struct{}), make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		session.Stop()
+		select {
+		case <-time.After(lastFrames):
+			_ = session.Close()
+		case <-over:
+		}
+	})
+	return func() {
+		close(over)
+		if !unhook() {
+			<-stopped
+		}
 	}
 }
 
