@@ -156,7 +156,9 @@ func (r *runner) state() StreamState {
 	r.mu.Unlock()
 	if session != nil {
 		src := session.Source()
-		st.State, st.Since, st.Err = string(src.State), src.Since, src.LastError
+		if st.State, st.Since, st.Err = string(src.State), src.Since, src.LastError; src.State == pipeline.SourceRunning {
+			st.Err = "" // it is over
+		}
 	}
 	return st
 }

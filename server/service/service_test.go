@@ -334,6 +334,31 @@ func TestConnectingTellsWhatWentWrong(t *testing.T) {
 	}
 }
 
+// TestBackAgainTellsNoError: what went wrong with a camera is over when its frames are back.
+func TestBackAgainTellsNoError(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	w := newWorld(t, media{"rtsp://a": func() (pipeline.MediaStream, error) {
+		if tries++; tries == 1 {
+			return pipelinetest.Script{Frames: 3, Live: true, Err: core.Faultf(core.SourceBroken, "media", "a", "torn")}.Open()
+		}
+		return live()
+	}}, nil)
+	s := w.camera("rtsp://a")
+	w.analyze(s.Number, true)
+	state := func() service.StreamState {
+		states, err := w.States(t.Context(), viewer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return states[0]
+	}
+	until(t, "frames after those that were first", func() bool { return state().Frames > 3 })
+	if st := state(); st.State != string(pipeline.SourceRunning) || st.Err != "" {
+		t.Errorf("while it runs again: %+v", st)
+	}
+}
+
 func TestABrokenStreamDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	var opened sync.Map
