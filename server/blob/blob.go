@@ -13,8 +13,10 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
 	"syscall"
@@ -47,6 +49,9 @@ type Folder struct {
 
 	mu   sync.Mutex
 	open map[core.BlobID]int // how many Pendings have given a file this name
+
+	shown         sync.Once // has set these
+	files, others *regexp.Regexp
 }
 
 // Open opens the folder, makes it if need be, and removes what a crash has left half-written. It
@@ -103,6 +108,26 @@ func (f *Folder) Close() error {
 // path is where a file lies.
 func (f *Folder) path(id core.BlobID) string {
 	return filepath.Join(f.dir, fmt.Sprintf("%02x", uint64(id)%shards), strconv.FormatInt(int64(id), 10))
+}
+
+// Shown takes the paths of files out of a text that people see who do not know this machine: a file
+// is called "file 7" there, and what else is in the folder around is named from that folder on.
+func (f *Folder) Shown(text string) string {
+	f.shown.Do(func() {
+		dir, err := filepath.Abs(f.dir)
+		if err != nil {
+			dir = f.dir
+		}
+		around := regexp.QuoteMeta(filepath.Dir(dir)) + "/"
+		escaped := regexp.QuoteMeta((&url.URL{Path: filepath.Dir(dir)}).EscapedPath()) + "/"
+		either := `(?:file://)?(?:` + around + "|" + escaped + ")"
+		f.files = regexp.MustCompile(either + regexp.QuoteMeta(filepath.Base(dir)) + `/[0-9a-f]{2}/(\d+)`)
+		f.others = regexp.MustCompile(either)
+	})
+	if text == "" {
+		return ""
+	}
+	return f.others.ReplaceAllString(f.files.ReplaceAllString(text, "file $1"), "")
 }
 
 // Pending is a file that is written and has no name yet. One goroutine uses it.
@@ -190,8 +215,8 @@ func (f *Folder) room() error {
 		return nil // then the disk says it when it is full
 	}
 	if free := int64(s.Bavail) * s.Bsize; free < f.options.Reserve+step {
-		fault := core.Faultf(core.Exhausted, "write blob", "blob", "the disk has %d MB left, and %d MB stay free", free>>20, f.options.Reserve>>20)
-		fault.Hint = "delete streams, alerts or files, or give the data folder a larger disk"
+		fault := core.Faultf(core.Exhausted, "write blob", "blob", "the disk of the server is full: it has %d MB left, and %d MB stay free", free>>20, f.options.Reserve>>20)
+		fault.Hint = "the server's administrator has to make room: delete streams, alerts or files, or give the data folder a larger disk"
 		return fault
 	}
 	return nil
@@ -203,8 +228,8 @@ func (f *Folder) fault(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		fault := core.Faultf(core.Exhausted, "write blob", "blob", "the disk is full: %w", err)
-		fault.Hint = "delete streams, alerts or files, or give the data folder a larger disk"
+		fault := core.Faultf(core.Exhausted, "write blob", "blob", "the disk of the server is full: %w", err)
+		fault.Hint = "the server's administrator has to make room: delete streams, alerts or files, or give the data folder a larger disk"
 		return fault
 	default:
 		return core.Faultf(core.Internal, "write blob", "blob", "%w", err)

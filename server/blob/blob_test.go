@@ -410,3 +410,25 @@ func TestFull(t *testing.T) {
 		t.Errorf("%d bytes of the first file", got)
 	}
 }
+
+// TestShown wants no path of the machine in what people are told.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "a data folder")
+	f, err := Open(filepath.Join(data, "blobs"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for text, want := range map[string]string{
+		"": "", "nothing of it: /etc/passwd": "nothing of it: /etc/passwd",
+		"open " + f.path(7) + ": no such file":                           "open file 7: no such file",
+		f.path(300) + " and file://" + f.path(2):                         "file 300 and file 2",
+		"file://" + strings.ReplaceAll(f.path(7), " ", "%20") + ": torn": "file 7: torn",
+		"capsule x: " + data + "/capsules/capsule-1/x does not start":    "capsule x: capsules/capsule-1/x does not start",
+	} {
+		if got := f.Shown(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}

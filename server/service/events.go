@@ -397,7 +397,7 @@ func (r *runner) tell(kind string, cause error) {
 	defer cancel()
 	data := events.StreamData{State: strings.TrimPrefix(kind, "stream.")}
 	if cause != nil {
-		data.Error = cause.Error()
+		data.Error = r.svc.cfg.Blobs.Shown(cause.Error())
 	}
 	err := r.svc.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		stream, err := tx.Stream(r.number)

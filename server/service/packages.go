@@ -150,8 +150,8 @@ func diskFault(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return core.Faultf(core.Cancelled, "", "capsule", "%w", err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		f := core.Faultf(core.Exhausted, "", "capsule", "the disk is full: %w", err)
-		f.Hint = "delete streams, alerts or files, or give the data folder a larger disk"
+		f := core.Faultf(core.Exhausted, "", "disk", "that of the server is full: %w", err)
+		f.Hint = "the server's administrator has to make room: delete streams, alerts or files, or give the data folder a larger disk"
 		return f
 	default:
 		return core.Faultf(core.Internal, "", "capsule", "%w", err)

@@ -160,6 +160,7 @@ func (r *runner) state() StreamState {
 			st.Err = "" // it is over
 		}
 	}
+	st.Err = r.svc.cfg.Blobs.Shown(st.Err)
 	return st
 }
 

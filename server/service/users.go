@@ -242,7 +242,7 @@ func (s *Service) Anonymous() (Caller, error) {
 	if s.cfg.NoAuth {
 		return Caller{Name: "anybody", Role: core.Admin}, nil
 	}
-	return Caller{}, core.Faultf(core.Denied, "", "credentials", "a name and a password are needed")
+	return Caller{}, core.Faultf(core.Denied, "", "credentials", "a name and a password, or an API token, are needed")
 }
 
 // Users lists the users, for administrators.

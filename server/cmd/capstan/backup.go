@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,7 +113,7 @@ func writeBackup(ctx context.Context, file, data, database string, out, say io.W
 	}
 	part, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".part-") // 0600
 	if err != nil {
-		return fmt.Errorf("backup: %w", err)
+		return unwritable(file, err)
 	}
 	defer os.Remove(part.Name())
 	m, err := backup.Write(ctx, part, data, database, buildVersion())
@@ -123,6 +124,22 @@ func writeBackup(ctx context.Context, file, data, database string, out, say io.W
 		err = os.Link(part.Name(), file) // unlike a rename it replaces nothing
 	}
 	return judgeBackup(say, "backed up "+data+" to "+file, m, interruptedOr(ctx, err))
+}
+
+// unwritable says why there is no place for a backup, and what to do.
+func unwritable(file string, err error) error {
+	dir := filepath.Dir(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f := core.Faultf(core.NotFound, "backup", file, "there is no folder %s", dir)
+		f.Hint = "make it first: mkdir -p " + dir
+		return f
+	case errors.Is(err, fs.ErrPermission):
+		f := core.Faultf(core.Denied, "backup", file, "this user may not write into the folder %s", dir)
+		f.Hint = "name another folder, or write to a pipe: capstan backup -"
+		return f
+	}
+	return fmt.Errorf("backup: %w", err)
 }
 
 func judgeBackup(say io.Writer, what string, m backup.Manifest, err error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,5 +99,15 @@ func TestBackupOfAServer(t *testing.T) {
 	c.Data = to
 	if got := ask(startServer(t, c)); got != want {
 		t.Errorf("it is not as it was:\n%s\n%s", want, got)
+	}
+}
+
+// TestBackupToNowhere wants to be told what to do where there is no folder.
+func TestBackupToNowhere(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "none", "at all")
+	err := writeBackup(t.Context(), filepath.Join(dir, "capstan.tar"), t.TempDir(), "", io.Discard, io.Discard)
+	if core.KindOf(err) != core.NotFound || !strings.Contains(err.Error(), "mkdir -p "+dir) {
+		t.Error(err)
 	}
 }

@@ -137,7 +137,7 @@ func TestStartRefuses(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		err := serve(ctx, &config.Loaded{Config: set}, io.Discard)
 		cancel()
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") && set.Database == "" {
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 		if again, err := lifecycle.OpenFolder(set.Data); name != "a folder that is in use" && name != "a file for a folder" {

@@ -189,7 +189,11 @@ func (r routes) handle(method, path string, h func(*request) (any, error)) {
 	})
 }
 
-func (r routes) get(path string, h func(*request) (any, error))  { r.handle(http.MethodGet, path, h) }
+// get answers HEAD too: net/http leaves the body out.
+func (r routes) get(path string, h func(*request) (any, error)) {
+	r.handle(http.MethodGet, path, h)
+	r.handle(http.MethodHead, path, h)
+}
 func (r routes) post(path string, h func(*request) (any, error)) { r.handle(http.MethodPost, path, h) }
 func (r routes) put(path string, h func(*request) (any, error))  { r.handle(http.MethodPut, path, h) }
 func (r routes) patch(path string, h func(*request) (any, error)) {

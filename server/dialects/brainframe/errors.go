@@ -124,6 +124,9 @@ var titles = map[what]string{
 	{core.Exhausted, "vector"}: "VectorTooLongError",
 }
 
+// full are the nouns of faults of kind Exhausted that say that the server's disk is full.
+var full = map[string]bool{"blob": true, "disk": true}
+
 // unknown are the HTTP statuses of what has no kind of its own.
 var unknown = map[core.Kind]int{
 	core.NotFound:  http.StatusNotFound,
@@ -208,6 +211,9 @@ func classifyFault(f *core.Fault, text string) apiError {
 		if title, ok := titles[what{f.Kind, on}]; ok {
 			return apiError{title, 0, text}
 		}
+	}
+	if f.Kind == core.Exhausted && full[noun(f)] {
+		return apiError{"UnknownError", http.StatusInsufficientStorage, text}
 	}
 	if status, ok := unknown[f.Kind]; ok {
 		return apiError{"UnknownError", status, text}

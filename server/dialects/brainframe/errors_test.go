@@ -100,6 +100,7 @@ func TestFaultsOfOursAreNotTold(t *testing.T) {
 	}
 	for err, want := range map[error]int{
 		core.Faultf(core.Closed, "", "stream", "x"): 502, core.Faultf(core.NotFound, "", "thing", "x"): 404,
+		core.Faultf(core.Exhausted, "write blob", "blob", "the disk of the server is full"): 507, core.Faultf(core.Exhausted, "", "disk", "x"): 507,
 		context.Canceled: 499, core.Faultf(core.CapsuleFailed, "", "c", "x"): 500, &httpx.TooLargeError{Limit: 1}: 413,
 	} {
 		if r := reply(err); r.Status != want {
@@ -128,7 +129,7 @@ func badPlaces() []badRequest {
 		{"unknown route", "GET", "/api/nothing", "", 404, "UnknownError"},
 		{"trailing slash", "GET", "/api/version/", "", 404, "UnknownError"},
 		{"wrong method", "DELETE", "/api/version", "", 405, "UnknownError"},
-		{"head", "HEAD", "/api/version", "", 405, "UnknownError"},
+		{"head of what has no end", "HEAD", "/api/streams/statuses", "", 405, "UnknownError"},
 		{"ID of letters", "GET", "/api/streams/abc", "", 400, "InvalidFormatError"},
 		{"ID 0", "GET", "/api/streams/0", "", 404, "StreamConfigNotFoundError"},
 		{"huge ID", "GET", "/api/zones/99999999999999999999", "", 404, "ZoneNotFoundError"},

@@ -32,6 +32,9 @@ func TestDocument(t *testing.T) {
 	}
 	all := described()
 	for _, r := range handler(newWorld(), Options{}).(*gin.Engine).Routes() {
+		if r.Method == "HEAD" {
+			continue // as GET, without the body
+		}
 		route := r.Method + " " + strings.TrimPrefix(r.Path, "/api")
 		if all[route].id == "" || all[route].summary == "" {
 			t.Errorf("%s is not told", route)

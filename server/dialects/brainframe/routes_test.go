@@ -266,7 +266,7 @@ func title(t testing.TB, w *httptest.ResponseRecorder) string {
 func TestEveryRouteIsThere(t *testing.T) {
 	t.Parallel()
 	e := handler(newWorld(), Options{}).(*gin.Engine)
-	all := e.Routes()
+	all := slices.DeleteFunc(e.Routes(), func(r gin.RouteInfo) bool { return r.Method == http.MethodHead }) // every GET but one
 	if len(all) != 66 {
 		t.Errorf("%d routes, want 66", len(all))
 	}

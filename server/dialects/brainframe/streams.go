@@ -1,6 +1,8 @@
 package brainframe
 
 import (
+	"net/http"
+
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/server/httpx"
 )
@@ -10,7 +12,10 @@ func (r routes) streams() {
 	r.get("/streams", r.listStreams)
 	r.post("/streams", r.saveStream)
 	r.get("/streams/status", r.statusNow)
-	r.get("/streams/statuses", r.statusStream)
+	r.handle(http.MethodGet, "/streams/statuses", r.statusStream)
+	r.handle(http.MethodHead, "/streams/statuses", func(*request) (any, error) { // else it were the stream "statuses"
+		return nil, &apiError{"UnknownError", http.StatusMethodNotAllowed, "what has no end is not asked for by HEAD"}
+	})
 	r.get("/streams/:id", r.stream)
 	r.delete("/streams/:id", r.deleteStream)
 	r.get("/streams/:id/url", r.streamURL)

@@ -274,6 +274,9 @@ func send(r *request, mime string, size int64, from io.Reader) error {
 	}
 	r.Status(http.StatusOK)
 	r.Writer.WriteHeaderNow()
+	if r.Request.Method == http.MethodHead {
+		return nil
+	}
 	_, err := io.Copy(r.Writer, from)
 	return err
 }

@@ -8,6 +8,7 @@ package native
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -126,6 +127,9 @@ func New(svc Service, log hclog.Logger, opt Options) *Handler {
 	})
 	for _, r := range a.routes() {
 		e.Handle(r.method, Base+ginPath(r.path), a.handle(r))
+		if r.method == http.MethodGet && !slices.Contains(r.answerTypes, "text/event-stream") {
+			e.Handle(http.MethodHead, Base+ginPath(r.path), a.handle(r)) // net/http leaves the body out
+		}
 	}
 	return &Handler{engine: e, sockets: &a.sockets}
 }

@@ -67,6 +67,8 @@ var statusOn = map[kindOn]int{
 	{core.Invalid, "option"}:      http.StatusUnprocessableEntity,
 	{core.Invalid, "capsule"}:     http.StatusUnprocessableEntity,
 	{core.Exhausted, "vector"}:    http.StatusUnprocessableEntity,
+	{core.Exhausted, "blob"}:      http.StatusInsufficientStorage,
+	{core.Exhausted, "disk"}:      http.StatusInsufficientStorage,
 	{core.Unsupported, "capsule"}: http.StatusUnprocessableEntity,
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -152,6 +153,20 @@ type request struct {
 	via string
 }
 
+// signIn is what who is not known can do.
+const signIn = "send a name and a password (HTTP Basic: curl -u NAME), or an API token (Authorization: Bearer TOKEN), which POST " + Base + "/tokens makes"
+
+// hinted adds signIn to a fault that says nothing of what to do.
+func hinted(err error) error {
+	var f *core.Fault
+	if !errors.As(err, &f) || f.Hint != "" {
+		return err
+	}
+	c := *f
+	c.Hint = signIn
+	return &c
+}
+
 // handle gives gin's handler of a route.
 func (a *api) handle(route route) gin.HandlerFunc {
 	return func(c *gin.Context) {
@@ -160,6 +175,7 @@ func (a *api) handle(route route) gin.HandlerFunc {
 			who, via, err := a.authenticate(c)
 			if err != nil {
 				if p := problemOf(err); p.Status == http.StatusUnauthorized {
+					err = hinted(err)
 					c.Header("WWW-Authenticate", `Basic realm="Capstan", charset="UTF-8", Bearer realm="Capstan"`)
 				}
 				a.refuse(c, err)
@@ -205,7 +221,7 @@ func (r *request) writeJSON(status int, v any) {
 	if t, ok := v.(tagged); ok {
 		tag := etag(t)
 		r.Header("ETag", tag)
-		if r.Request.Method == http.MethodGet && matches(r.GetHeader("If-None-Match"), tag) {
+		if (r.Request.Method == http.MethodGet || r.Request.Method == http.MethodHead) && matches(r.GetHeader("If-None-Match"), tag) {
 			r.Status(http.StatusNotModified)
 			r.Writer.WriteHeaderNow()
 			return

@@ -108,7 +108,7 @@ func (a *api) capsuleRoutes() []route {
 	text := "`options` are replaced one by one: null takes one back."
 	return []route{
 		{method: get, path: "/capsules", role: core.Viewer, tag: "capsules", id: "listCapsules", summary: "List capsules", operation: read(a.listCapsules)},
-		{method: post, path: "/capsules", role: core.Admin, tag: "capsules", id: "loadCapsule", summary: "Load an uploaded capsule", status: made, errors: []int{404, conflict, 422}, operation: write(a.loadCapsule)},
+		{method: post, path: "/capsules", role: core.Admin, tag: "capsules", id: "loadCapsule", summary: "Load an uploaded capsule", status: made, errors: []int{404, conflict, 422, 507}, operation: write(a.loadCapsule)},
 		{method: get, path: "/capsules/{capsule}", role: core.Viewer, tag: "capsules", id: "getCapsule", summary: "Get a capsule", operation: read(a.capsule)},
 		{method: del, path: "/capsules/{capsule}", role: core.Admin, tag: "capsules", id: "unloadCapsule", summary: "Unload a capsule that came over HTTP", errors: []int{422}, operation: read(a.unloadCapsule)},
 		{method: get, path: all, role: core.Viewer, tag: "capsules", id: "getSetting", summary: "What is set for a capsule, for all streams", operation: read(a.setting)},
@@ -143,7 +143,7 @@ func (a *api) blobRoutes() []route {
 	any := []string{"*/*"}
 	return []route{
 		{method: get, path: "/blobs", role: core.Viewer, tag: "files", id: "listBlobs", summary: "List files", operation: read(a.listBlobs)},
-		{method: post, path: "/blobs", role: core.Editor, tag: "files", id: "createBlob", summary: "Upload a file", status: made, bodyTypes: any, errors: []int{413}, operation: read(a.createBlob),
+		{method: post, path: "/blobs", role: core.Editor, tag: "files", id: "createBlob", summary: "Upload a file", status: made, bodyTypes: any, errors: []int{413, 507}, operation: read(a.createBlob),
 			text: "The body is the file as it is, with its Content-Type."},
 		{method: get, path: "/blobs/{blob}", role: core.Viewer, tag: "files", id: "getBlob", summary: "What is known of a file", operation: read(a.blob)},
 		{method: get, path: "/blobs/{blob}/content", role: core.Viewer, tag: "files", id: "getBlobContent", summary: "Download a file, or a part of it by Range", answerTypes: any, operation: read(a.content)},

@@ -25,9 +25,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	t, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
-		f := core.Faultf(core.Internal, "open database", "", "%s: %w", s.dialect.name, err)
-		f.Hint = "is it running, and may this user connect to it?"
-		return f
+		return unreachable(s.dialect.name, err)
 	}
 	defer func() { _ = t.Rollback() }()
 	have, err := s.version(ctx, t)
