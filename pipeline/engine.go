@@ -143,7 +143,7 @@ func (e *Engine) give() { <-e.turn }
 
 func closedFault() error { return core.Faultf(core.Closed, "engine", "", "it is closed") }
 
-// stations prepares the active capsules with the job's options, by name.
+// stations prepares the active capsules with the job's options, by name. Broken ones are left out.
 func (e *Engine) stations(job Job) ([]*station, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,6 +153,10 @@ func (e *Engine) stations(job Job) ([]*station, error) {
 	var list []*station
 	for name, c := range e.capsules {
 		if !job.uses(name) {
+			continue
+		}
+		if st := c.Stats(); st.State == CapsuleBroken { // as it is left out of sessions that are open
+			e.log.Warn("a stream goes on without a capsule that does not run", "stream", job.Source.Stream, "capsule", name, "err", st.LastErr)
 			continue
 		}
 		st, err := newStation(c, c.Values(), job)

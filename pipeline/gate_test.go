@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,14 +126,18 @@ func TestGateOfTheDeclaration(t *testing.T) {
 // from then on, and it must be said.
 func TestGateGoesOff(t *testing.T) {
 	t.Parallel()
+	var broken atomic.Bool
 	gated, motion := detecting(pvb, node("person")), movingAt(2)
 	motion.ProcessFunc = func(_ context.Context, c pipeline.Call) (pipeline.Answer, error) {
 		if c.Frame.Seq < 5 {
 			return pipeline.Answer{Returns: []core.Return{{Kind: core.ReturnList}}}, nil
 		}
+		broken.Store(true)
 		return pipeline.Answer{}, core.Faultf(core.CapsuleFailed, "process", "motion", "it is gone")
 	}
-	motion.StatsFunc = func() pipeline.CapsuleStats { return pipeline.CapsuleStats{State: pipeline.CapsuleBroken} }
+	motion.StatsFunc = func() pipeline.CapsuleStats {
+		return pipeline.CapsuleStats{State: map[bool]string{false: pipeline.CapsuleRunning, true: pipeline.CapsuleBroken}[broken.Load()]}
+	}
 	var out bytes.Buffer
 	e := pipeline.New(pipelinetest.Playing(pipelinetest.Script{Frames: 20}), hclog.New(&hclog.LoggerOptions{Output: &out}))
 	for _, c := range []*pipelinetest.Capsule{gated, motion} {

@@ -132,7 +132,7 @@ func (w *walk) call(ctx context.Context, o *outcome, arrived time.Time) {
 	if err != nil && !w.session.source.info().Live && lostFrame(err) {
 		a, err = w.again(ctx, st, c, err)
 	}
-	queued, took := started.Sub(arrived), time.Since(started)-a.Queued
+	queued, took := started.Sub(arrived), max(0, time.Since(started)-a.Queued) // Queued is the capsule's word
 	o.returns, o.err = a.Returns, err
 	if err == nil {
 		st.tally.called(took, queued, converted, a)

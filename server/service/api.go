@@ -58,6 +58,8 @@ type CapsuleInfo struct {
 	Values      map[string]any // what holds for all streams
 	Active      bool           // for all streams
 	Removable   bool           // it came over HTTP
+	State       string         // running, restarting, broken
+	Err         string         // why it does not run
 }
 
 // API is what a dialect may ask. All methods check the caller's role and inputs, take ctx's end

@@ -86,16 +86,24 @@ func (s *Service) resumeCapsules(ctx context.Context) error {
 		return err
 	}
 	for _, c := range s.cfg.Engine.Capsules() {
-		name := c.Declaration().Name
-		own := v[name][0].Options
-		if len(own) == 0 {
-			continue
+		if broken(c) {
+			continue // it has them when it runs
 		}
-		if _, err := s.cfg.Engine.Change(ctx, pipeline.Change{Options: map[string]map[string]any{name: own}}); err != nil {
-			s.log.Warn("a capsule does not take what was set for it; it runs as it comes", "capsule", name, "err", err)
+		if err := s.resumeCapsule(ctx, c, v); err != nil {
+			s.log.Warn("a capsule does not take what was set for it; it runs as it comes", "capsule", c.Declaration().Name, "err", err)
 		}
 	}
 	return nil
+}
+
+func (s *Service) resumeCapsule(ctx context.Context, c pipeline.Capsule, v settings) error {
+	name := c.Declaration().Name
+	own := v[name][0].Options
+	if len(own) == 0 {
+		return nil
+	}
+	_, err := s.cfg.Engine.Change(ctx, pipeline.Change{Options: map[string]map[string]any{name: own}})
+	return err
 }
 
 // capsule finds a capsule that runs.
@@ -132,7 +140,13 @@ func (s *Service) infoOf(c pipeline.Capsule, v settings) (CapsuleInfo, error) {
 	d, values := c.Declaration(), s.valuesOf(c, v)
 	resolved, err := d.Resolve(values)
 	_, removable := s.loaded.of(d.Name)
-	return CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable}, err
+	info := CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable}
+	if st := c.Stats(); st.State != pipeline.CapsuleRunning {
+		info.State, info.Err = st.State, s.cfg.Blobs.Shown(st.LastErr)
+	} else {
+		info.State = st.State
+	}
+	return info, err
 }
 
 // Capsule gives one capsule.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -94,21 +95,30 @@ type chain struct {
 func (s *Service) chainFor(class string) (chain, error) {
 	var ch chain
 	var planned []plan.Capsule
-	detected := false
+	detected, away := false, map[string]error{}
 	for _, c := range s.cfg.Engine.Capsules() {
 		d, err := c.Declaration().Resolve(c.Values())
 		if err != nil {
 			return ch, err
 		}
-		planned = append(planned, plan.Of(d))
 		adds := d.Capability()
+		if err := runs(c); err != nil { // it may be what lacks
+			if slices.Contains(adds.Detections, class) {
+				away["detector"] = err
+			}
+			if adds.Encoded {
+				away["encoder"] = err
+			}
+			continue
+		}
+		planned = append(planned, plan.Of(d))
 		detected = detected || slices.Contains(adds.Detections, class)
 		if adds.Encoded && (len(d.Output.Detections) == 0 || slices.Contains(d.Output.Detections, class)) {
 			ch.encoders = append(ch.encoders, d)
 		}
 	}
 	if !detected {
-		return ch, lacking("detector", "finds", class)
+		return ch, cmp.Or(away["detector"], error(lacking("detector", "finds", class)))
 	}
 	p, err := plan.Make(planned)
 	if err != nil {
@@ -116,7 +126,7 @@ func (s *Service) chainFor(class string) (chain, error) {
 	}
 	ch.encoders = slices.DeleteFunc(ch.encoders, func(d core.Declaration) bool { return p.Stage(d.Name) < 0 })
 	if len(ch.encoders) == 0 {
-		return ch, lacking("encoder", "encodes", class)
+		return ch, cmp.Or(away["encoder"], away["detector"], error(lacking("encoder", "encodes", class)))
 	}
 	var open []string
 	for _, d := range ch.encoders {

@@ -129,8 +129,13 @@ func (s *Service) resumeLoaded(ctx context.Context) error {
 		work.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			if err := s.resumeOne(ctx, name, k, v); err != nil {
-				s.log.Error("a capsule that was loaded over HTTP does not run", "capsule", name, "err", err)
+			d, err := s.resumeOne(ctx, name, k, v)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			s.log.Error("a capsule that was loaded over HTTP does not run", "capsule", name, "err", err, "hint", "load it anew, or unload it")
+			if d.Name != "" {
+				_ = s.cfg.Engine.Add(pipeline.NewAbsent(d, err)) // Exists: one that came with the server is called so
 			}
 		})
 	}
@@ -138,23 +143,30 @@ func (s *Service) resumeLoaded(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *Service) resumeOne(ctx context.Context, name string, k kept, v settings) error {
+// resumeOne gives the declaration where it is known.
+func (s *Service) resumeOne(ctx context.Context, name string, k kept, v settings) (core.Declaration, error) {
 	p, err := s.inspect(ctx, s.packages().file(k), false)
 	if err != nil {
-		return err
+		return core.Declaration{}, err
 	}
 	if p.Manifest.Name != name || p.Digest.String() != k.Digest {
-		return invalid("capsule", "the package is another one than was loaded")
+		return core.Declaration{}, invalid("capsule", "the package is another one than was loaded")
 	}
-	c, err := s.launch(ctx, s.packages().file(k), p.Manifest.Declaration, v)
+	d := p.Manifest.Declaration
+	c, err := s.launch(ctx, s.packages().file(k), d, v)
 	if err != nil {
-		return err
+		return d, err
 	}
-	if err := s.cfg.Engine.Add(c); err != nil {
-		return errors.Join(err, c.Close())
+	if now, e := s.capsule(name); e == nil && broken(now) { // one that came with the server, and does not run
+		_, err = s.cfg.Engine.Change(ctx, pipeline.Change{Put: []pipeline.Capsule{c}})
+	} else {
+		err = s.cfg.Engine.Add(c)
+	}
+	if err != nil {
+		return d, errors.Join(err, c.Close())
 	}
 	s.loaded.set(name, k, c)
-	return nil
+	return d, nil
 }
 
 // inspect reads a package, with whole every file in it, and holds it against what is asked of
@@ -245,11 +257,11 @@ func (s *Service) launchNew(ctx context.Context, k *kept, name string) (Launched
 	}
 	d := p.Manifest.Declaration
 	_, ours := s.loaded.of(d.Name)
-	_, err = s.capsule(d.Name)
+	here, err := s.capsule(d.Name)
 	switch {
 	case name != "" && name != d.Name:
 		return nil, invalid("capsule", "the package is of the capsule %s, not of %.100q: the name stands in its manifest", d.Name, name)
-	case err == nil && !ours:
+	case err == nil && !ours && !broken(here):
 		fault := invalid("capsule", "%s came with the server, and is not replaced over HTTP", d.Name)
 		fault.Hint = "give yours another name, and switch this one off"
 		return nil, fault

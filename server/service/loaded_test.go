@@ -398,7 +398,8 @@ func TestACapsuleThatDoesNotStartAgain(t *testing.T) {
 	}
 	w.start(media{})
 	list, err := w.Capsules(t.Context(), viewer)
-	if err != nil || len(list) != 1 || list[0].Declaration.Name != "detector_cat" {
+	if err != nil || len(list) != 2 || list[0].State != pipeline.CapsuleRunning || list[1].Declaration.Name != "detector_dog" ||
+		list[1].State != pipeline.CapsuleBroken || !strings.Contains(list[1].Err, "not today") || !list[1].Removable {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	if n := len(folders(t, folder)); n != 3 {
@@ -408,7 +409,7 @@ func TestACapsuleThatDoesNotStartAgain(t *testing.T) {
 	if err := w.UnloadCapsule(t.Context(), admin, "detector_cat"); err != nil {
 		t.Fatal(err)
 	}
-	if list, _ := w.Capsules(t.Context(), viewer); len(list) != 1 || list[0].Declaration.Version != "2" {
+	if list, _ := w.Capsules(t.Context(), viewer); len(list) != 1 || list[0].Declaration.Version != "2" || list[0].State != pipeline.CapsuleRunning {
 		t.Errorf("%+v", list)
 	}
 }

@@ -224,7 +224,11 @@ func (s *Service) ProcessImage(ctx context.Context, c Caller, picture []byte, ca
 	}
 	active := []string{}
 	for _, name := range capsules {
-		if _, err := s.capsule(name); err != nil {
+		c, err := s.capsule(name)
+		if err == nil {
+			err = runs(c)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if !slices.Contains(active, name) {

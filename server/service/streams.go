@@ -335,12 +335,22 @@ func (s *Service) States(ctx context.Context, c Caller) ([]StreamState, error) {
 	if err != nil {
 		return nil, err
 	}
+	var v settings
+	away := s.away()
+	if len(away) > 0 {
+		if v, err = recall(s.memory, "settings", func() (settings, error) { return s.settings(ctx, "") }); err != nil {
+			return nil, err
+		}
+	}
 	out := make([]StreamState, 0, len(list))
 	for _, cfg := range list {
 		st := StreamState{Number: cfg.Number, Analyzing: cfg.Analyze}
 		if r := s.runner(cfg.Number); r != nil {
 			st = r.state()
 			st.Analyzing = true
+			if st.Err == "" {
+				st.Err = s.cfg.Blobs.Shown(without(v, cfg.Number, away))
+			}
 		}
 		out = append(out, st)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline/catalog"
@@ -18,8 +19,25 @@ import (
 // loadCapsules is catalog.Load with a person to ask for passphrases, and to be shown how far
 // packages are unpacked.
 func loadCapsules(ctx context.Context, paths []string) ([]catalog.Entry, error) {
+	return loadReadable(ctx, paths, nil)
+}
+
+// loadReadable is loadCapsules that passes over what cannot be read, and tells broken of it; nil:
+// that is an error. A path that is not there always is.
+func loadReadable(ctx context.Context, paths []string, broken func(path string, err error)) ([]catalog.Entry, error) {
+	var gone error
+	var tell func(string, error)
+	if broken != nil {
+		tell = func(path string, err error) {
+			if slices.Contains(paths, path) && core.KindOf(err) == core.NotFound {
+				gone = errors.Join(gone, err)
+				return
+			}
+			broken(path, err)
+		}
+	}
 	var shown *fetchProgress
-	entries, err := catalog.Loader{Key: keyOrAsk(pack.EnvKey), Progress: func(name string, done, total int64) {
+	entries, err := catalog.Loader{Key: keyOrAsk(pack.EnvKey), Broken: tell, Progress: func(name string, done, total int64) {
 		if shown == nil || shown.name != name {
 			shown.stop()
 			shown = &fetchProgress{name: name, w: os.Stderr}
@@ -27,7 +45,7 @@ func loadCapsules(ctx context.Context, paths []string) ([]catalog.Entry, error) 
 		shown.show(done, total)
 	}}.Load(ctx, paths...)
 	shown.stop()
-	return entries, interruptedOr(ctx, err)
+	return entries, interruptedOr(ctx, errors.Join(gone, err))
 }
 
 // specOf says how a capsule of the catalogue is launched.

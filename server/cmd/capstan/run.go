@@ -43,6 +43,8 @@ type runFlags struct {
 	giveUp   time.Duration
 	gallery  string
 	signed   bool
+
+	broken func(path string, err error) // told of capsules that cannot be read, which are left out; nil: that is an error
 }
 
 func runCommand() *cobra.Command {
@@ -227,7 +229,7 @@ func namesOf(list []chosen) []string {
 // plan has a place for.
 func chooseCapsules(ctx context.Context, f runFlags) ([]chosen, error) {
 	folders := f.folders()
-	entries, err := loadCapsules(ctx, folders)
+	entries, err := loadReadable(ctx, folders, f.broken)
 	if err != nil {
 		return nil, err
 	}

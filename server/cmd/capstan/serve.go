@@ -94,6 +94,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "capsules", Start: s.startCapsules},
 		{Name: "service", Start: s.startService},
 		{Name: "dialects", Start: s.startDialects},
+		{Name: "relaunching", Start: s.startRelaunching},
 		{Name: "demo", Start: s.startDemo},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -66,7 +67,9 @@ type server struct {
 	site      *observe.Site
 	svc       *service.Service
 	known     atomic.Pointer[service.Service] // svc, for metrics
-	password  string                          // that was generated at this start; empty: none was
+	missing   missing
+	relaunch  time.Duration // before a capsule that could not be launched is tried again
+	password  string        // that was generated at this start; empty: none was
 }
 
 func newServer(c *config.Loaded, log hclog.Logger, w io.Writer) *server {
@@ -76,7 +79,7 @@ func newServer(c *config.Loaded, log hclog.Logger, w io.Writer) *server {
 			proxies = append(proxies, prefix)
 		}
 	}
-	s := &server{cfg: c, log: log, out: w, notify: lifecycle.NewNotifier(os.Getenv)}
+	s := &server{cfg: c, log: log, out: w, notify: lifecycle.NewNotifier(os.Getenv), relaunch: firstRelaunch}
 	s.metrics = observe.NewMetrics(buildVersion(), c.Data, s.observed, log.Named("metrics"))
 	s.site = observe.NewSite(s.metrics, c.Metrics, c.Pprof)
 	s.front = front.New(front.Options{
@@ -298,20 +301,10 @@ func (s *server) startSockets(context.Context) (func(context.Context) error, err
 
 func asItIs(h http.Handler) http.Handler { return h }
 
-// startCapsules launches the capsules side by side. The engine ends with them.
-func (s *server) startCapsules(ctx context.Context) (func(context.Context) error, error) {
-	s.site.Starting("capsules are launched")
-	list, err := chooseServed(ctx, s.cfg.Capsules, s.log)
-	if err != nil {
-		return nil, err
-	}
-	return nil, launch(ctx, s.host, s.engine, list)
-}
-
 // chooseServed takes the chain that encodes faces too, so that persons can be enrolled, where its
 // models are there.
-func chooseServed(ctx context.Context, c config.Capsules, log hclog.Logger) ([]chosen, error) {
-	rf := runFlags{capsules: c.Dirs, only: c.Only, without: c.Without, signed: c.RequireSigned, gallery: recognisable}
+func chooseServed(ctx context.Context, c config.Capsules, broken func(string, error), log hclog.Logger) ([]chosen, error) {
+	rf := runFlags{capsules: c.Dirs, only: c.Only, without: c.Without, signed: c.RequireSigned, gallery: recognisable, broken: broken}
 	list, err := chooseCapsules(ctx, rf)
 	if err != nil {
 		return nil, err
@@ -324,7 +317,7 @@ func chooseServed(ctx context.Context, c config.Capsules, log hclog.Logger) ([]c
 			log.Warn("a capsule that was named cannot work, and streams that have it fail", "capsule", name, "missing", missing, "hint", hint)
 		default:
 			log.Warn("faces are found and not recognised", "capsule", name, "missing", missing, "hint", hint)
-			rf.gallery = ""
+			rf.gallery, rf.broken = "", func(string, error) {} // they were told
 			return chooseCapsules(ctx, rf)
 		}
 	}
@@ -374,7 +367,7 @@ func (s *server) startDialects(context.Context) (func(context.Context) error, er
 		Others: map[string]func() ([]byte, error){"brainframe": brainframe.Document},
 	})
 	s.front.Open(native.Base, s.native)
-	s.site.Open(observe.Health{Database: s.asks, Broken: s.svc.Broken, Ready: s.svc.Ready}.Check, s.svc)
+	s.site.Open(observe.Health{Database: s.asks, Broken: s.brokenCapsules, Ready: s.svc.Ready}.Check, s.svc)
 	if s.password != "" {
 		fmt.Fprintf(s.out, "user admin, password %s (it is not shown again)\n", s.password)
 	}
@@ -396,7 +389,7 @@ func welcoming(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/", "/capstan", "/capstan/":
-			if r.Method == http.MethodGet {
+			if r.Method == http.MethodGet || r.Method == http.MethodHead {
 				http.Redirect(w, r, native.Base+"/docs", http.StatusFound)
 				return
 			}

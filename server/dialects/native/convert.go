@@ -213,6 +213,7 @@ func toCapsule(i service.CapsuleInfo) capsule {
 	return capsule{
 		Name: d.Name, Version: d.Version, Description: d.Description, Input: toDescription(d.Input), Output: toDescription(d.Output),
 		Capability: toDescription(d.Capability()), Options: mapped(d.Options, toOption), Values: toValues(d, i.Values), Active: i.Active, Removable: i.Removable,
+		State: i.State, Error: unsecret(i.Err),
 	}
 }
 

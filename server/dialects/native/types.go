@@ -76,7 +76,7 @@ type streamState struct {
 	Analyze  bool       `json:"analyze" description:"It is to be running."`
 	State    string     `json:"state" description:"connecting, running, stalled, failed or ended; empty: it is not running."`
 	Since    *time.Time `json:"since"`
-	Error    string     `json:"error" description:"Of the source; empty: none."`
+	Error    string     `json:"error" description:"Of the source, or which capsules it goes without and why; empty: none."`
 	Attempts int64      `json:"attempts" description:"To open it, since it last gave a frame."`
 	Frames   uint64     `json:"frames" description:"With results."`
 	FPS      float64    `json:"fps" description:"Results a second, of the last seconds."`
@@ -247,6 +247,8 @@ type capsule struct {
 	Values      map[string]any `json:"values" description:"Options as they hold for all streams; secrets are empty."`
 	Active      bool           `json:"active" description:"It has a part in all streams that do not say otherwise."`
 	Removable   bool           `json:"removable" description:"It came over HTTP, and can be unloaded."`
+	State       string         `json:"state" description:"running; restarting after it ended; broken: it could not be started, or ended too often, and streams go on without it."`
+	Error       string         `json:"error" description:"Why it does not run; empty: it does."`
 }
 
 type capsuleUpload struct {
