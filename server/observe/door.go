@@ -59,7 +59,7 @@ func (d *door) who(r *http.Request) (service.Caller, error) {
 			return who, nil
 		}
 	}
-	who, session, err := d.svc.Authenticate(ctx, name, password)
+	who, session, err := d.svc.Authenticate(service.From(ctx, r.RemoteAddr), name, password)
 	if err == nil {
 		d.remember(key, session)
 	}

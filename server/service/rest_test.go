@@ -105,6 +105,9 @@ func TestWhoGuessesWaits(t *testing.T) {
 		kindOn(t, try(fmt.Sprint("wrong", i)), core.Denied, "credentials")
 	}
 	kindOn(t, try("right"), core.Denied, "credentials")
+	if _, _, err := w.Authenticate(service.From(t.Context(), "10.0.0.9:1"), "admin", "right"); core.KindOf(err) != core.Denied {
+		t.Errorf("guesses lock the name for their address alone: %v", err)
+	}
 	if _, _, err := w.Authenticate(t.Context(), "nobody", "x"); err == nil || strings.Contains(err.Error(), "try again") {
 		t.Errorf("another name waits too: %v", err)
 	}
@@ -122,26 +125,34 @@ func TestWhoGuessesWaits(t *testing.T) {
 // has, until that is right. It must not lock out who knows the new one.
 func TestAnOldPasswordIsNoGuess(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, media{}, func(c *service.Config) { c.NoAuth, c.Password = false, "new" })
-	try := func(password string) error {
-		_, _, err := w.Authenticate(t.Context(), "admin", password)
+	clock := newClock()
+	w := newWorld(t, media{}, func(c *service.Config) { c.NoAuth, c.Now, c.Password = false, clock.now, "new" })
+	try := func(from, password string) error {
+		_, _, err := w.Authenticate(service.From(t.Context(), from), "admin", password)
 		return err
 	}
 	for i := range 50 {
-		kindOn(t, try(fmt.Sprint("old", i%4)), core.Denied, "credentials")
+		kindOn(t, try("10.0.0.7:4000", fmt.Sprint("old", i%4)), core.Denied, "credentials")
 	}
-	if err := try("new"); err != nil {
-		t.Fatalf("locked out by old passwords: %v", err)
+	if err := try("10.0.0.7:4001", "new"); err == nil || !strings.Contains(err.Error(), "try again") {
+		t.Errorf("from where the old ones come: %v", err)
+	}
+	if err := try("10.0.0.8:4000", "new"); err != nil {
+		t.Fatalf("locked out by old passwords from elsewhere: %v", err)
+	}
+	clock.move(10 * time.Second)
+	if err := try("10.0.0.7:4002", "new"); err != nil {
+		t.Fatalf("locked out for long: %v", err)
 	}
 	u, err := w.User(t.Context(), admin, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kindOn(t, try("old0"), core.Denied, "credentials")
+	kindOn(t, try("[::1]:1", "old0"), core.Denied, "credentials")
 	if _, err := w.SaveUser(t.Context(), admin, u, "old0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := try("old0"); err != nil {
+	if err := try("[::1]:1", "old0"); err != nil {
 		t.Errorf("a password that was wrong before it was set: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,11 +25,12 @@ const (
 	// sessionLife is long: clients lose what they upload when a session ends meanwhile.
 	sessionLife = 30 * 24 * time.Hour
 	// A name may fail so often at once; each failure after that locks it for twice as long. The same
-	// wrong password again is no failure more.
+	// wrong password again is no guess: it locks the name for the address alone from which it comes.
 	freeFailures = 5
 	keptFailures = 4 // passwords of a name that are known to be wrong; fewer than freeFailures
 	firstLock    = time.Second
 	longestLock  = 5 * time.Minute
+	longestHere  = 10 * time.Second // for one address
 	maxGuarded   = 10_000
 	maxPassword  = 72 // bytes; bcrypt looks at no more
 )
@@ -100,14 +102,36 @@ func (g *guard) hash(password string) (string, error) {
 	return string(h), nil
 }
 
-// locked says for how long the name is locked yet.
-func (g *guard) locked(name string) time.Duration {
+// from is the key of the context under which From keeps an address.
+type from struct{}
+
+// From says from which address somebody asks, as "10.0.0.7:5123" or without the port. Without it all
+// ask from the same one.
+func From(ctx context.Context, address string) context.Context {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	return context.WithValue(ctx, from{}, address)
+}
+
+// here is the key of a name that is tried from the address of ctx.
+func here(ctx context.Context, name string) string {
+	address, _ := ctx.Value(from{}).(string)
+	return name + "\x00" + address
+}
+
+// locked says for how long the name is locked yet, for everybody or for the address of ctx.
+func (g *guard) locked(ctx context.Context, name string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f, now := g.failed[name], g.now()
-	if f.until.Sub(now) > longestLock { // the clock was set back
-		f.until = now.Add(longestLock)
-		g.failed[name] = f
+	return max(g.leftLocked(name, longestLock), g.leftLocked(here(ctx, name), longestHere))
+}
+
+func (g *guard) leftLocked(key string, longest time.Duration) time.Duration {
+	f, now := g.failed[key], g.now()
+	if f.until.Sub(now) > longest { // the clock was set back
+		f.until = now.Add(longest)
+		g.failed[key] = f
 	}
 	return f.until.Sub(now)
 }
@@ -119,44 +143,60 @@ func (g *guard) digest(password string, hash []byte) digest {
 	return digest(h.Sum(nil))
 }
 
-// failedLately says whether the password was found wrong for the name. A desktop client that was
-// left with an old password asks ten times a second: that is no guess, must lock nobody out, and
-// is not worth the time of a hash.
-func (g *guard) failedLately(name string, d digest) bool {
+// failedLately says whether the password was found wrong for the name, and counts that. A desktop
+// client that was left with an old password asks ten times a second: that is no guess, must lock out
+// nobody elsewhere, and is not worth the time of a hash.
+func (g *guard) failedLately(ctx context.Context, name string, d digest) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Contains(g.failed[name].last, d)
+	if !slices.Contains(g.failed[name].last, d) {
+		return false
+	}
+	g.failLocked(here(ctx, name), longestHere)
+	return true
 }
 
-func (g *guard) note(name string, d digest, ok bool) {
+// note counts a password that was held against a hash.
+func (g *guard) note(ctx context.Context, name string, d digest, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ok {
 		delete(g.failed, name)
+		delete(g.failed, here(ctx, name))
 		return
 	}
+	g.failLocked(here(ctx, name), longestHere)
+	if g.failLocked(name, longestLock) {
+		f := g.failed[name]
+		f.last = slices.Insert(f.last[:min(len(f.last), keptFailures-1)], 0, d)
+		g.failed[name] = f
+	}
+}
+
+// failLocked counts a failure, and says whether there was room for it.
+func (g *guard) failLocked(key string, longest time.Duration) bool {
 	now := g.now()
-	if len(g.failed) >= maxGuarded {
+	f, known := g.failed[key]
+	if !known && len(g.failed) >= maxGuarded {
 		maps.DeleteFunc(g.failed, func(_ string, f failures) bool { return f.until.Before(now) })
+		if len(g.failed) >= maxGuarded {
+			return false
+		}
 	}
-	if len(g.failed) >= maxGuarded {
-		return
-	}
-	f := g.failed[name]
 	f.n++
 	f.until = now
-	f.last = slices.Insert(f.last[:min(len(f.last), keptFailures-1)], 0, d)
 	if f.n >= freeFailures {
-		f.until = now.Add(min(longestLock, firstLock<<min(f.n-freeFailures, 16)))
+		f.until = now.Add(min(longest, firstLock<<min(f.n-freeFailures, 16)))
 	}
-	g.failed[name] = f
+	g.failed[key] = f
+	return true
 }
 
 // Authenticate gives the caller for a name and password, and a new session's token; none when the
 // database does not take it. Denied on "credentials", also while the name is locked after too many
-// failures.
+// failures, for everybody or for the address that From has put into ctx.
 func (s *Service) Authenticate(ctx context.Context, name, password string) (Caller, string, error) {
-	if left := s.door.locked(name); left > 0 {
+	if left := s.door.locked(ctx, name); left > 0 {
 		return Caller{}, "", core.Faultf(core.Denied, "", "credentials", "too many wrong passwords; try again in %s", left.Round(time.Second)+time.Second)
 	}
 	var u core.User
@@ -170,11 +210,11 @@ func (s *Service) Authenticate(ctx context.Context, name, password string) (Call
 	}
 	wrong := core.Faultf(core.Denied, "", "credentials", "name or password is wrong")
 	d := s.door.digest(password, hash)
-	if s.door.failedLately(name, d) {
+	if s.door.failedLately(ctx, name, d) {
 		return Caller{}, "", wrong
 	}
 	ok := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && err == nil && len(password) <= maxPassword
-	s.door.note(name, d, ok)
+	s.door.note(ctx, name, d, ok)
 	if !ok {
 		return Caller{}, "", wrong
 	}

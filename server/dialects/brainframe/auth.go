@@ -50,7 +50,7 @@ func (a *api) caller(c *gin.Context) (service.Caller, error) {
 		if !ok {
 			return service.Caller{}, refuse("UnauthorizedError", "the Authorization header is not one of HTTP Basic")
 		}
-		who, token, err := a.svc.Authenticate(ctx, httpx.Credential(name), httpx.Credential(password))
+		who, token, err := a.svc.Authenticate(service.From(ctx, c.Request.RemoteAddr), httpx.Credential(name), httpx.Credential(password))
 		if err == nil && token != "" {
 			setSession(c, token)
 		}

@@ -59,7 +59,7 @@ func (a *api) caller(c *gin.Context) (service.Caller, string, error) {
 		if !ok {
 			return service.Caller{}, "", core.Faultf(core.Denied, "", "credentials", "the Authorization header is neither HTTP Basic nor Bearer")
 		}
-		who, err := a.known.in(ctx, a.svc, httpx.Credential(name), httpx.Credential(password))
+		who, err := a.known.in(service.From(ctx, c.Request.RemoteAddr), a.svc, httpx.Credential(name), httpx.Credential(password))
 		return who, viaPassword, err
 	}
 	if cookie, err := c.Request.Cookie(sessionCookie); err == nil {

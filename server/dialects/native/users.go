@@ -2,6 +2,7 @@ package native
 
 import (
 	"github.com/capstan-video/capstan/core"
+	"github.com/capstan-video/capstan/server/service"
 )
 
 // signIn begins a session. It is the one write that needs nobody to be known.
@@ -9,7 +10,7 @@ func (a *api) signIn(r *request, _ none, in credentials) (whoAmI, error) {
 	if err := a.cross.Check(r.Request); err != nil {
 		return whoAmI{}, core.Faultf(core.Denied, "", "origin", "a page of another origin may not do this: %w", err)
 	}
-	who, token, err := a.svc.Authenticate(r.ctx(), in.Name, in.Password)
+	who, token, err := a.svc.Authenticate(service.From(r.ctx(), r.Request.RemoteAddr), in.Name, in.Password)
 	if err != nil {
 		return whoAmI{}, err
 	}
