@@ -133,11 +133,38 @@ func counted(wanted []store.Verification) string {
 type way struct {
 	up   bool // to the newer ones, from the place on; else to the older ones, from before it
 	from place
+	tied bool // many alerts may begin at the same time as the one at the place
 	skip int
 }
 
 // begins says that the way begins at an end of the list.
 func (w way) begins() bool { return w.from == place{} }
+
+// order is that in which the way goes.
+func (w way) order() string {
+	if w.up {
+		return "start_at, id"
+	}
+	return "start_at DESC, id DESC"
+}
+
+// beyond leaves the alerts on the way, in a query of alertRow. SQLite looks for a pair in an index by
+// its first half alone when the second is the ID: where many have the same, it is asked for those
+// first, and then for the others.
+func (w way) beyond(q *bun.SelectQuery, pairs bool) *bun.SelectQuery {
+	if w.begins() {
+		return q
+	}
+	same, others := "<", "<"
+	if w.up {
+		same, others = ">=", ">"
+	}
+	if pairs || !w.tied {
+		return q.Where("(start_at, id) ? (?, ?)", bun.Safe(same), w.from.StartAt, w.from.ID)
+	}
+	return q.ModelTableExpr("(SELECT * FROM alerts WHERE start_at = ? AND id ? ? UNION ALL SELECT * FROM alerts WHERE start_at ? ?) AS alert_row",
+		w.from.StartAt, bun.Safe(same), w.from.ID, bun.Safe(others), w.from.StartAt)
+}
 
 // fromEnd is the way to a page of n alerts from the nearer end of a list.
 func fromEnd(total, offset, n int) way {
@@ -155,16 +182,22 @@ func fromPart(parts []part, total, offset, n int) way {
 		if i < len(parts)-1 {
 			// Down from the end of this part; total-older are newer. Parts without such alerts are passed by.
 			if skip := offset - (total - older); skip >= 0 && skip <= best.skip {
-				best = way{from: parts[i+1].from, skip: skip}
+				best = way{from: parts[i+1].from, tied: tied(parts, i+1), skip: skip}
 			}
 		}
 		older -= parts[i].n
 		// Up from the beginning of this part; older are before it.
 		if skip := total - offset - n - older; i > 0 && skip >= 0 && skip < best.skip {
-			best = way{up: true, from: parts[i].from, skip: skip}
+			best = way{up: true, from: parts[i].from, tied: tied(parts, i), skip: skip}
 		}
 	}
 	return best
+}
+
+// tied says whether a part and one beside it begin at the same time.
+func tied(parts []part, i int) bool {
+	at := parts[i].from.StartAt
+	return i > 0 && parts[i-1].from.StartAt == at || i+1 < len(parts) && parts[i+1].from.StartAt == at
 }
 
 // alertPage reads a page of those alerts that f and which choose, newest first; total is how many there
@@ -182,14 +215,7 @@ func (t *tx) alertPage(f store.AlertFilter, wanted []store.Verification, total i
 		return nil, err
 	}
 	alerts, err := list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
-		order, beyond := "start_at DESC, id DESC", "(start_at, id) < (?, ?)"
-		if way.up {
-			order, beyond = "start_at, id", "(start_at, id) >= (?, ?)"
-		}
-		if q = which(q); !way.begins() {
-			q = q.Where(beyond, way.from.StartAt, way.from.ID)
-		}
-		return q.OrderExpr(order).Limit(int64(n)).Offset(int64(way.skip))
+		return way.beyond(which(q), t.store.dialect.pairs).OrderExpr(way.order()).Limit(int64(n)).Offset(int64(way.skip))
 	})
 	if way.up {
 		slices.Reverse(alerts)

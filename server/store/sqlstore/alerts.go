@@ -81,14 +81,14 @@ func (t *tx) Alerts(f store.AlertFilter) ([]core.Alert, int, error) {
 }
 
 // alertsAfter reads on from a place, however far down it is.
-func (t *tx) alertsAfter(place store.AlertPlace, p store.Page, which func(*bun.SelectQuery) *bun.SelectQuery) ([]core.Alert, error) {
-	cut, err := page("alert", p)
+func (t *tx) alertsAfter(p store.AlertPlace, size store.Page, which func(*bun.SelectQuery) *bun.SelectQuery) ([]core.Alert, error) {
+	cut, err := page("alert", size)
 	if err != nil {
 		return nil, err
 	}
 	return list[core.Alert, alertRow](t, func(q *bun.SelectQuery) *bun.SelectQuery {
-		q = which(q).Where("(start_at, id) < (?, ?)", micros(place.Start), int64(place.ID))
-		return cut(q.OrderExpr("start_at DESC, id DESC"))
+		way := way{from: place{micros(p.Start), int64(p.ID)}, tied: true}
+		return cut(way.beyond(which(q), t.store.dialect.pairs).OrderExpr(way.order()))
 	})
 }
 

@@ -17,9 +17,16 @@ const (
 	benchAlerts  = 1_000_000
 )
 
+// When alert i begins.
+const (
+	eachSecond = "1700000000000000 + CAST(i AS BIGINT) * 1000000"
+	// inAnHour is an hour in the middle of which nine of ten begin at the same moment.
+	inAnHour = "1700000000000000 + CASE WHEN i < 50000 THEN CAST(i AS BIGINT) * 36000 WHEN i < 950000 THEN 1800000000 ELSE CAST(i - 900000 AS BIGINT) * 36000 END"
+)
+
 // fill makes a million alerts of a hundred alarms: the newest hundred are on, each tenth has been
 // looked at.
-func fill(b *testing.B, s *Store) {
+func fill(b *testing.B, s *Store, start string) {
 	b.Helper()
 	ctx := context.Background()
 	err := s.Update(ctx, func(tx store.Tx) error {
@@ -47,8 +54,8 @@ func fill(b *testing.B, s *Store) {
 	statements := []string{
 		fmt.Sprintf(`INSERT INTO alerts (alarm_id, zone_id, stream_id, start_at, end_at, verified)
 			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
-			SELECT i %% 100 + 1, (i %% 100) / 10 + 1, (i %% 100) / 10 + 1, 1700000000000000 + CAST(i AS BIGINT) * 1000000,
-				CASE WHEN i < %d THEN 1700000000000000 + CAST(i AS BIGINT) * 1000000 + 500000 END, %s FROM n`, benchAlerts-1, benchAlerts-100, verified),
+			SELECT i %% 100 + 1, (i %% 100) / 10 + 1, (i %% 100) / 10 + 1, %s,
+				CASE WHEN i < %d THEN %s + 500000 END, %s FROM n`, benchAlerts-1, start, benchAlerts-100, start, verified),
 		`INSERT INTO alert_counts SELECT alarm_id, zone_id, stream_id,
 			CASE WHEN verified IS NULL THEN 'unverified' WHEN verified THEN 'true' ELSE 'false' END, end_at IS NULL, COUNT(*)
 			FROM alerts GROUP BY 1, 2, 3, 4, 5`,
@@ -83,10 +90,26 @@ func BenchmarkAlerts(b *testing.B) {
 			}
 			s := open(b, url).(*Store)
 			defer s.Close()
-			fill(b, s)
+			fill(b, s, eachSecond)
 			benchPages(b, s)
 			b.Run("save", func(b *testing.B) { benchSave(b, s) })
 			b.Run("verify", func(b *testing.B) { benchVerify(b, s) })
+		})
+	}
+}
+
+// BenchmarkAlertsInAnHour is BenchmarkAlerts where nearly all begin at once.
+func BenchmarkAlertsInAnHour(b *testing.B) {
+	for _, name := range []string{"SQLite", "PostgreSQL"} {
+		b.Run(name, func(b *testing.B) {
+			url := "sqlite:" + filepath.Join(b.TempDir(), "capstan.db")
+			if name == "PostgreSQL" {
+				url = postgres(b)
+			}
+			s := open(b, url).(*Store)
+			defer s.Close()
+			fill(b, s, inAnHour)
+			benchPages(b, s)
 		})
 	}
 }

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -71,8 +73,23 @@ func (s *Store) Fold(ctx context.Context) error {
 		return err
 	}
 	defer s.running.Done()
-	return s.foldAll(ctx)
+	ctx, cancel := limited(ctx, updateLimit)
+	defer cancel()
+	for {
+		err := s.foldAll(ctx)
+		if !errors.Is(err, errElsewhere) {
+			return err
+		}
+		select {
+		case <-time.After(maxWait / 10):
+		case <-ctx.Done():
+			return cancelled(ctx)
+		}
+	}
 }
+
+// errElsewhere is why nothing was folded: another program is about it, or has just been.
+var errElsewhere = errors.New("another program folds")
 
 func (s *Store) foldAll(ctx context.Context) error {
 	s.folding.Lock()
@@ -95,8 +112,8 @@ func (s *Store) foldSome(ctx context.Context, after int64) (last int64, more boo
 		last, more, err = inner.(*tx).fold(after)
 		return err
 	})
-	if again { // another program has just done it
-		return 0, false, nil
+	if again {
+		return 0, false, errElsewhere
 	}
 	return last, more && err == nil, err
 }
@@ -108,8 +125,11 @@ func (s *Store) foldSome(ctx context.Context, after int64) (last int64, more boo
 func (t *tx) fold(after int64) (last int64, more bool, err error) {
 	if t.store.dialect.lockFold != "" {
 		var mine bool
-		if err := t.failed(t.db.NewRaw(t.store.dialect.lockFold).Scan(t.ctx, &mine)); err != nil || !mine {
-			return 0, false, err // another program does it
+		if err := t.failed(t.db.NewRaw(t.store.dialect.lockFold).Scan(t.ctx, &mine)); err != nil {
+			return 0, false, err
+		}
+		if !mine {
+			return 0, false, errElsewhere
 		}
 	}
 	var ids []int64

@@ -33,6 +33,7 @@ var postgresDialect = dialect{
 	update:     &sql.TxOptions{Isolation: sql.LevelSerializable},
 	fold:       &sql.TxOptions{Isolation: sql.LevelRepeatableRead},
 	contains:   "strpos(?, ?) > 0",
+	pairs:      true,
 	lockSchema: lockSchema,
 	lockFold:   lockFold,
 	// A sequence gives its numbers before the commit: without a lock, a later event could be seen

@@ -62,6 +62,7 @@ func TestPostgresAlertPages(t *testing.T) {
 	t.Parallel()
 	storetest.RunAlertPages(t, func(t testing.TB) func() store.Store {
 		url := postgres(t)
+		t.Cleanup(func() { partsRightAfter(t, url) })
 		return func() store.Store { return open(t, url, smallParts) }
 	})
 }

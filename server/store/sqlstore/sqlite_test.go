@@ -36,8 +36,9 @@ func TestSQLite(t *testing.T) {
 func TestSQLiteAlertPages(t *testing.T) {
 	t.Parallel()
 	storetest.RunAlertPages(t, func(t testing.TB) func() store.Store {
-		path := filepath.Join(t.TempDir(), "capstan.db")
-		return func() store.Store { return open(t, "sqlite:"+path, smallParts) }
+		url := "sqlite:" + filepath.Join(t.TempDir(), "capstan.db")
+		t.Cleanup(func() { partsRightAfter(t, url) })
+		return func() store.Store { return open(t, url, smallParts) }
 	})
 }
 

@@ -68,6 +68,7 @@ type dialect struct {
 	update     *sql.TxOptions
 	fold       *sql.TxOptions
 	contains   string           // a condition: column ?, text ?
+	pairs      bool             // whether an index is searched by a pair of columns whose second is the ID
 	lockEvents string           // taken before an event gets its ID; empty: not needed
 	again      func(error) bool // whether the transaction may succeed when it is run again
 	full       func(error) bool // whether the disk is full
