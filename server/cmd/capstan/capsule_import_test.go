@@ -119,7 +119,7 @@ func TestImportCommand(t *testing.T) {
 		stdout []string
 		stderr []string
 	}{
-		"not run":     {[]string{old("cannot_old"), "--no-run"}, bare, 1, []string{"cannot  packages: capsule.py:7 imports requests", "limits  network"}, []string{"--no-run does not run"}},
+		"not run":     {[]string{old("cannot_old"), "--no-run"}, bare, 1, []string{"cannot  packages: capsule.py:7 imports kafka", "limits  network"}, []string{"--no-run does not run"}},
 		"cannot work": {[]string{old("import_fails_old")}, nil, 1, []string{"cannot  packages"}, []string{"running the code", "no_such_package_of_anyone"}},
 		"no vcap":     {[]string{old("detector_bright_old")}, bare, 1, nil, []string{"/usr/bin/python3 -m pip install vcap vcap_utils"}},
 		"folder":      {[]string{old("encoder_mean_old"), "--unpacked", filepath.Join(dir, "encoder"), "--metric", "cosine", "--no-load", "--quiet"}, nil, 0, []string{"encoder_mean_old 2: keeps no state", "by cosine distance, as given", "encoder: made"}, nil},

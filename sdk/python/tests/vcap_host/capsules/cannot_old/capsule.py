@@ -4,7 +4,7 @@ import pickle
 import subprocess
 import time
 
-import requests
+import kafka
 from vcap import BaseBackend, BaseCapsule, BaseStreamState, DeviceMapper, NodeDescription
 
 try:
@@ -21,7 +21,7 @@ class State(BaseStreamState):
 
 class Backend(BaseBackend):
     def process_frame(self, frame, detection_node, options, state):
-        requests.post("https://api.example.com", timeout=1)
+        kafka.KafkaProducer(bootstrap_servers="kafka.example.com")
         subprocess.run(["true"], check=True)
         with open("/home/anna/known.pickle", "rb") as f:
             f.read()
