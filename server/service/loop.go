@@ -12,6 +12,9 @@ import (
 	"github.com/capstan-video/capstan/pipeline"
 )
 
+// standing is how long the last frame of a file is left standing at most.
+const standing = 10 * time.Second
+
 // Looping gives media that begins files again at their end, where they are played at their own
 // speed. Sessions see one source without an end: trackers, models and arenas stay.
 func Looping(m pipeline.Media) pipeline.Media { return looping{m} }
@@ -38,6 +41,7 @@ type round struct {
 
 	// Next alone uses these.
 	began   time.Time // this time
+	last    time.Time // when the last frame came
 	frames  int       // this time
 	seqBase uint64
 	ptsBase core.PTS
@@ -70,15 +74,20 @@ func (r *round) Next(ctx context.Context) (core.Frame, pipeline.Picture, error) 
 			return f, p, err
 		}
 		r.frames++
+		r.last = time.Now()
 		f.Seq, f.PTS = f.Seq+r.seqBase, f.PTS+r.ptsBase
 		r.lastSeq, r.lastPTS = f.Seq, f.PTS
 		return f, p, nil
 	}
 }
 
-// again opens the file anew, at most once in shortest.
+// again opens the file anew when its last frame has had its time, at most once in shortest.
 func (r *round) again(ctx context.Context) error {
-	t := time.NewTimer(shortest - time.Since(r.began))
+	period := 40 * time.Millisecond
+	if fps := r.info.Caps.FPS(); fps > 0 {
+		period = time.Duration(float64(time.Second) / fps)
+	}
+	t := time.NewTimer(max(shortest-time.Since(r.began), min(period, standing)-time.Since(r.last)))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -107,12 +116,8 @@ func (r *round) again(ctx context.Context) error {
 		return errors.Join(r.closedFault(), next.Close())
 	default:
 	}
-	period := core.PTS(40 * time.Millisecond)
-	if fps := r.info.Caps.FPS(); fps > 0 {
-		period = core.PTS(float64(time.Second) / fps)
-	}
 	r.now, r.over, r.frames, r.began = next, false, 0, time.Now()
-	r.seqBase, r.ptsBase = r.lastSeq, r.lastPTS+period
+	r.seqBase, r.ptsBase = r.lastSeq, r.lastPTS+core.PTS(period)
 	return nil
 }
 

@@ -13,6 +13,29 @@ import (
 	"github.com/capstan-video/capstan/server/service"
 )
 
+// TestTheLastFrameIsSeenToo: a file begins again when its last frame has had its time, and not before.
+func TestTheLastFrameIsSeenToo(t *testing.T) {
+	t.Parallel()
+	const every = 600 * time.Millisecond
+	s, err := service.Looping(pipelinetest.Playing(pipelinetest.Script{Frames: 2, Every: every, Live: true})).Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var came []time.Time
+	for range 3 {
+		_, p, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+		came = append(came, time.Now())
+	}
+	if d := came[2].Sub(came[1]); d < every-10*time.Millisecond {
+		t.Errorf("the first frame again %s after the last, want %s", d, every)
+	}
+}
+
 func TestLooping(t *testing.T) {
 	t.Parallel()
 	var opened []*pipelinetest.Stream
