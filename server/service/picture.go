@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	_ "image/png" // pictures that are sent in
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -146,7 +147,9 @@ func sizeOf(data []byte) (image.Point, error) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
 	switch {
 	case err != nil || format != "jpeg" && format != "png":
-		return image.Point{}, invalid("image", "it is not a JPEG or PNG picture")
+		f := core.Faultf(core.Invalid, "", "image", "it is not a JPEG or PNG picture, but %s", http.DetectContentType(data))
+		f.Hint = "save it as JPEG or PNG"
+		return image.Point{}, f
 	case cfg.Width < 1 || cfg.Height < 1 || cfg.Width > 1<<14 || cfg.Height > 1<<14 || cfg.Width*cfg.Height > maxPixels:
 		return image.Point{}, invalid("image", "it has %dx%d pixels; want at most %d", cfg.Width, cfg.Height, maxPixels)
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +114,18 @@ func TestTurnedPlanes(t *testing.T) {
 					t.Errorf("%v, orientation %d: %v at %v, want %v", ratio, o, c, at, want)
 				}
 			}
+		}
+	}
+}
+
+// TestOtherPictures: who sends something else is told what it is, and what to do.
+func TestOtherPictures(t *testing.T) {
+	t.Parallel()
+	for data, says := range map[string]string{"RIFF\x24\x00\x00\x00WEBPVP8 ": "image/webp", "GIF89a": "image/gif", "<html>": "text/html", "": "text/plain"} {
+		_, err := decodePicture([]byte(data))
+		var f *core.Fault
+		if !errors.As(err, &f) || f.Kind != core.Invalid || f.On != "image" || f.Hint == "" || !strings.Contains(f.Error(), says) {
+			t.Errorf("%q: %v, want it to say %s", data, err, says)
 		}
 	}
 }
