@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,4 +128,54 @@ func putFile(t *testing.T, path, text string, mode os.FileMode) {
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestOptionsOfAKilledCapsule changes an option of a stream again and again while the capsule's process
+// is killed: every change is answered well, and the last one holds.
+func TestOptionsOfAKilledCapsule(t *testing.T) {
+	t.Parallel()
+	dir := fewCapsules(t)
+	c := config.Default()
+	c.Data, c.Demo, c.NoAuth, c.RTSP.Listen = filepath.Join(t.TempDir(), "data"), "on", config.OnLoopback, "off"
+	c.Capsules.Dirs, c.Capsules.Unsafe = []string{dir}, true
+	s := startServer(t, c)
+	var states struct{ Items []struct{ State string } }
+	for end := time.Now().Add(20 * time.Second); len(states.Items) == 0 || states.Items[0].State != "running"; time.Sleep(20 * time.Millisecond) {
+		if s.call("GET", "/capstan/v1/states", "", nil, &states); time.Now().After(end) {
+			t.Fatalf("%+v", states)
+		}
+	}
+	program := filepath.Join(dir, "detector_face_pigo", "detector_face_pigo")
+	const own = "/capstan/v1/streams/1/capsules/detector_face_pigo/setting"
+	var set struct{ Options map[string]float64 }
+	for i := range 12 {
+		if i%4 == 0 { // below what makes the host give it up
+			for end := time.Now().Add(20 * time.Second); kill(program) == 0; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("there is no process to kill")
+				}
+			}
+		}
+		var answer json.RawMessage
+		if got := s.call("PATCH", own, "", map[string]any{"options": map[string]any{"threshold": 0.3 + 0.1*float64(i%3)}}, &answer); got != http.StatusOK {
+			t.Errorf("change %d: %d %s", i, got, answer)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if s.call("GET", own, "", nil, &set); set.Options["threshold"] != 0.5 {
+		t.Errorf("%+v is set", set)
+	}
+}
+
+// kill kills the processes of a program, and gives how many.
+func kill(program string) (n int) {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		if exe, err := os.Readlink(link); err == nil && exe == program {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				n++
+			}
+		}
+	}
+	return n
 }
