@@ -1,6 +1,7 @@
 package gstreamer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +162,12 @@ func planPath(s pipeline.Source, path string, fps float64) (plan, error) {
 	}
 	f.Close()
 	if info.Size() == 0 {
-		return plan{}, core.Faultf(core.SourceFormat, "open", path, "the file is empty")
+		return plan{}, core.Faultf(core.SourceFormat, "open", cmp.Or(s.Name, path), "the file is empty")
+	}
+	if cutOff(path) {
+		f := core.Faultf(core.SourceFormat, "open", cmp.Or(s.Name, path), "it has no index (moov), without which nothing of it can be played")
+		f.Hint = "the file was cut off, or is being written still"
+		return plan{}, f
 	}
 	p := plan{name: path, live: s.Realtime, local: true, seek: true}
 	if isImage(path) {
