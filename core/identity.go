@@ -7,6 +7,8 @@ type Identity struct {
 	UniqueName string         `json:"unique_name"`
 	Nickname   string         `json:"nickname"`
 	Metadata   map[string]any `json:"metadata"`
+
+	EmptyNickname bool `json:"-"` // an empty nickname was given, rather than none
 }
 
 // EncoderID names whose encodings can be compared with each other: those of one capsule in

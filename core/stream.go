@@ -34,6 +34,15 @@ type StreamConfig struct {
 	KeyframesOnly bool
 	Metadata      map[string]any // the user's own; kept as it is
 	Analyze       bool           // it is to be running
+	Said          Said
+}
+
+// Said is how a client has put the options of a stream, as far as that says nothing of what to do:
+// they come back as they were given.
+type Said struct {
+	Keyframes bool           // KeyframesOnly was given, if only as false
+	Transcode bool           // Connection.Transcode was given
+	Other     map[string]any // options of the connection that nothing is made of; nil: none
 }
 
 // PremisesID is given by the store; it is unique within a server, from 1.

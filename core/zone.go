@@ -1,6 +1,10 @@
 package core
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"time"
+)
 
 // ZoneID is given by the store; it is unique within a server, from 1.
 type ZoneID int64
@@ -73,14 +77,20 @@ type Alarm struct {
 }
 
 // ActiveHours are a part of every day, in UTC, from Start up to but not including End, both as
-// time since midnight. Start after End goes over midnight; equal ones are the whole day.
-type ActiveHours struct{ Start, End time.Duration }
+// time since midnight. Start after End goes over midnight; equal ones are the whole day. Hours that
+// are off are kept, and do not count: they are the whole day too.
+type ActiveHours struct {
+	Start, End time.Duration
+	Off        bool
+}
 
 // Include says whether the time lies within the hours.
 func (h ActiveHours) Include(at time.Time) bool {
 	at = at.UTC()
 	day := at.Sub(time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, time.UTC))
 	switch {
+	case h.Off:
+		return true
 	case h.Start < h.End:
 		return day >= h.Start && day < h.End
 	case h.Start > h.End:
@@ -142,6 +152,7 @@ type CountCondition struct {
 	Test      Comparison
 	Value     float64
 	Window    time.Duration
+	Given     float64 // the window in seconds, where Window is rounded; else 0
 	Threshold float64 // 0..1; 0: once within the window is enough
 }
 
@@ -163,8 +174,25 @@ type RateCondition struct {
 	Test     Comparison
 	Change   float64
 	Window   time.Duration
+	Given    float64 // the window in seconds, where Window is rounded; else 0
 	Movement Movement
 }
+
+// Window gives the window of a condition, to the nanosecond, and what it is rounded from; that is
+// 0 where it is not.
+func Window(seconds float64) (window time.Duration, given float64) {
+	window = time.Duration(math.Round(seconds * float64(time.Second)))
+	if window.Seconds() != seconds {
+		given = seconds
+	}
+	return window, given
+}
+
+// Seconds gives the window as it was given.
+func (c CountCondition) Seconds() float64 { return cmp.Or(c.Given, c.Window.Seconds()) }
+
+// Seconds gives the window as it was given.
+func (c RateCondition) Seconds() float64 { return cmp.Or(c.Given, c.Window.Seconds()) }
 
 // Alert is one time that an alarm was on.
 type Alert struct {

@@ -108,12 +108,12 @@ func TestWrongNamesThePlace(t *testing.T) {
 
 func TestAny(t *testing.T) {
 	t.Parallel()
-	o, err := parse(t, `{"a":[1,2.5,9223372036854775807,18446744073709551615,null,{"b":true}]}`).Object()
+	o, err := parse(t, `{"a":[1,2.5,9223372036854775807,18446744073709551615,1.0,1e3,0.1,null,{"b":true}]}`).Object()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := o.Map()
-	want := map[string]any{"a": []any{int64(1), 2.5, int64(9223372036854775807), 18446744073709551615.0, nil, map[string]any{"b": true}}}
+	want := map[string]any{"a": []any{int64(1), 2.5, int64(9223372036854775807), json.Number("18446744073709551615"), json.Number("1.0"), json.Number("1e3"), 0.1, nil, map[string]any{"b": true}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%#v, %v", got, err)
 	}

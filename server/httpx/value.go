@@ -109,8 +109,9 @@ func (v Value) Object() (Object, error) {
 	return o, nil
 }
 
-// Any reads a value of any type: whole numbers of 64 bits as int64, others as float64, lists as
-// []any, objects as map[string]any, null as nil.
+// Any reads a value of any type: whole numbers of 64 bits as int64, others as float64 where that is
+// written the same and else as json.Number (1.0, 1e3, or more digits than it holds), lists as []any,
+// objects as map[string]any, null as nil.
 func (v Value) Any() (any, error) {
 	if v.raw == nil {
 		return nil, v.mismatch("a value")
@@ -128,7 +129,7 @@ func (v Value) Any() (any, error) {
 	return x, nil
 }
 
-// exact replaces json.Number by int64 and float64, in place.
+// exact replaces json.Number by int64 and float64 where those are written the same, in place.
 func exact(x any) (any, error) {
 	var err error
 	switch x := x.(type) {
@@ -139,6 +140,9 @@ func exact(x any) (any, error) {
 		f, err := x.Float64()
 		if err != nil {
 			return nil, fmt.Errorf("%.40s is not a number of 64 bits", x)
+		}
+		if text, err := json.Marshal(f); err != nil || string(text) != x.String() {
+			return x, nil
 		}
 		return f, nil
 	case []any:

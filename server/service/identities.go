@@ -26,8 +26,8 @@ func (s *Service) Identities(ctx context.Context, c Caller, f store.IdentityFilt
 	switch {
 	case f.Page.Limit < 0 || f.Page.Offset < 0:
 		return nil, 0, invalid("identities", "limit %d and offset %d; want 0 or more", f.Page.Limit, f.Page.Offset)
-	case !slices.Contains([]string{"", "id", "unique_name", "nickname"}, f.SortBy):
-		return nil, 0, invalid("identities", "sorted by %.100q; want id, unique_name or nickname", f.SortBy)
+	case f.SortBy != "" && !slices.Contains(store.IdentityOrders, f.SortBy):
+		return nil, 0, invalid("identities", "sorted by %.100q; want one of %s", f.SortBy, strings.Join(store.IdentityOrders, ", "))
 	}
 	err = s.view(ctx, c, func(tx store.Tx) error { list, n, err = tx.Identities(f); return err })
 	return list, n, err

@@ -64,6 +64,7 @@ func shown(c Caller, cfg core.StreamConfig) core.StreamConfig {
 	if u, err := url.Parse(cfg.Connection.URL); err == nil && u.User != nil {
 		cfg.Connection.URL = u.Redacted()
 	}
+	cfg.Said.Other = nil // whatever that is, it may have a password in it
 	return cfg
 }
 

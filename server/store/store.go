@@ -73,10 +73,15 @@ type IdentityFilter struct {
 	UniqueName string
 	EncodedFor string // a class
 	Search     string // a part of unique name, nickname or metadata, whatever the case
-	SortBy     string // id, unique_name or nickname; empty: id
+	SortBy     string // one of IdentityOrders; empty: id
 	Descending bool
 	Page       Page
 }
+
+// IdentityOrders are what identities can be sorted by: their fields. Names are in the order of their
+// bytes, metadata in that of its JSON with the keys sorted, where there is none first. Those that are
+// the same are in the order of IDs.
+var IdentityOrders = []string{"id", "unique_name", "nickname", "metadata"}
 
 // VectorFilter chooses vectors; zero fields choose all.
 type VectorFilter struct {
@@ -146,7 +151,7 @@ type Queue struct {
 // alarms, alerts, settings; a zone its alarms; an alarm its alerts; alerts their frames that no
 // other alert shows; an identity its vectors. A blob that is deleted leaves 0 where it was named.
 // Metadata, options and totals are never nil when they come back, and a number of theirs is a
-// float64, or a json.Number when it would not fit.
+// float64, or a json.Number when that would be written otherwise than it was given.
 type Tx interface {
 	Streams(premises core.PremisesID) ([]core.StreamConfig, error) // 0: all
 	Stream(core.StreamNumber) (core.StreamConfig, error)

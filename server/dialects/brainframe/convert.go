@@ -3,6 +3,7 @@ package brainframe
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -64,19 +65,24 @@ func pixel(x float64) int64 {
 func toStream(s core.StreamConfig) streamConfiguration {
 	return streamConfiguration{
 		ID: int64(s.Number), Name: s.Name, PremisesID: orNull(s.Premises), ConnectionType: string(s.Connection.Kind),
-		ConnectionOptions: toConnection(s.Connection), RuntimeOptions: toRuntime(s), Metadata: filled(s.Metadata),
+		ConnectionOptions: toConnection(s.Connection, s.Said), RuntimeOptions: toRuntime(s), Metadata: filled(s.Metadata),
 	}
 }
 
-func toConnection(c core.Connection) map[string]any {
+// toConnection gives the options of a connection. A file may be transcoded unless that is said.
+func toConnection(c core.Connection, said core.Said) map[string]any {
 	m := map[string]any{}
+	maps.Copy(m, said.Other)
 	switch c.Kind {
 	case core.IPCamera:
 		m["url"] = c.URL
 	case core.Webcam:
 		m["device_id"] = c.Device
 	case core.FileClip:
-		m["storage_id"], m["transcode"] = int64(c.Blob), c.Transcode
+		m["storage_id"] = int64(c.Blob)
+		if said.Transcode || !c.Transcode {
+			m["transcode"] = c.Transcode
+		}
 	}
 	if c.Pipeline != "" {
 		m["pipeline"] = c.Pipeline
@@ -84,10 +90,10 @@ func toConnection(c core.Connection) map[string]any {
 	return m
 }
 
-// toRuntime gives the options that are not as they come.
+// toRuntime gives the options that are not as they come, or were given.
 func toRuntime(s core.StreamConfig) map[string]any {
-	if s.KeyframesOnly {
-		return map[string]any{"keyframes_only": true}
+	if s.KeyframesOnly || s.Said.Keyframes {
+		return map[string]any{"keyframes_only": s.KeyframesOnly}
 	}
 	return map[string]any{}
 }
@@ -103,12 +109,13 @@ func toZone(z core.Zone, alarms []core.Alarm) zone {
 func toAlarm(a core.Alarm) zoneAlarm {
 	w := zoneAlarm{
 		ID: int64(a.ID), Name: a.Name, ZoneID: int64(a.Zone), StreamID: int64(a.Stream),
-		ActiveStartTime: "00:00:00", ActiveEndTime: "23:59:59",
 		CountConditions: mapped(a.Counts, toCount), RateConditions: mapped(a.Rates, toRate),
 	}
+	h := noHours
 	if a.Hours != nil {
-		w.UseActiveTime, w.ActiveStartTime, w.ActiveEndTime = true, timeOfDay(a.Hours.Start), timeOfDay(a.Hours.End)
+		h = *a.Hours
 	}
+	w.UseActiveTime, w.ActiveStartTime, w.ActiveEndTime = !h.Off, timeOfDay(h.Start), timeOfDay(h.End)
 	return w
 }
 
@@ -121,14 +128,14 @@ func timeOfDay(d time.Duration) string {
 func toCount(c core.CountCondition) countCondition {
 	return countCondition{
 		ID: c.ID, Test: string(c.Test), CheckValue: int64(c.Value), WithClassName: c.Objects.Class,
-		WithAttribute: toAttribute(c.Objects.Attribute), WindowDuration: c.Window.Seconds(),
+		WithAttribute: toAttribute(c.Objects.Attribute), WindowDuration: c.Seconds(),
 		WindowThreshold: c.Threshold, IntersectionPoint: toAnchor(c.Objects.Anchor),
 	}
 }
 
 func toRate(r core.RateCondition) rateCondition {
 	return rateCondition{
-		ID: r.ID, Test: string(r.Test), Duration: r.Window.Seconds(), Change: r.Change, Direction: string(r.Movement),
+		ID: r.ID, Test: string(r.Test), Duration: r.Seconds(), Change: r.Change, Direction: string(r.Movement),
 		WithClassName: r.Objects.Class, WithAttribute: toAttribute(r.Objects.Attribute), IntersectionPoint: toAnchor(r.Objects.Anchor),
 	}
 }
@@ -356,7 +363,7 @@ func toValues(d core.Declaration, values map[string]any) map[string]any {
 
 func toIdentity(i core.Identity) identity {
 	w := identity{ID: i.ID, UniqueName: i.UniqueName, Metadata: filled(i.Metadata)}
-	if i.Nickname != "" {
+	if i.Nickname != "" || i.EmptyNickname {
 		w.Nickname = &i.Nickname
 	}
 	return w

@@ -45,11 +45,16 @@ func TestRoundTrips(t *testing.T) {
 	} {
 		for _, keyframes := range []bool{false, true} {
 			s := core.StreamConfig{Number: 3, Name: "ü\U0001f600", Premises: 2, Connection: c, KeyframesOnly: keyframes, Metadata: meta}
+			s.Said = core.Said{Keyframes: keyframes, Transcode: c.Kind == core.FileClip && !c.Transcode}
 			trip(t, "stream", s, toStream, parseStream)
+			s.Said = core.Said{Keyframes: true, Transcode: c.Kind == core.FileClip, Other: map[string]any{"other": []any{nil}, "pipeline": ""}}
+			if c.Pipeline == "" {
+				trip(t, "stream, all said", s, toStream, parseStream)
+			}
 		}
 	}
 	for _, anchor := range core.Anchors {
-		for _, hours := range []*core.ActiveHours{nil, {Start: 23*time.Hour + 59*time.Minute + 59*time.Second}} {
+		for _, hours := range []*core.ActiveHours{nil, {Start: 23*time.Hour + 59*time.Minute + 59*time.Second}, {End: time.Hour, Off: true}} {
 			trip(t, "alarm", core.Alarm{
 				ID: 1, Zone: 2, Stream: 3, Name: "a", Hours: hours,
 				Counts: []core.CountCondition{{ID: 4, Objects: core.Objects{Class: "c", Anchor: anchor}, Test: core.NotEqual, Value: -7, Window: 1500 * time.Millisecond, Threshold: 1}},
@@ -66,6 +71,8 @@ func TestRoundTrips(t *testing.T) {
 			return z, err
 		})
 	}
+	trip(t, "identity", core.Identity{ID: 1, UniqueName: "u", EmptyNickname: true, Metadata: meta}, toIdentity, parseIdentity)
+	trip(t, "identity", core.Identity{ID: 1, UniqueName: "u", Metadata: meta}, toIdentity, parseIdentity)
 	trip(t, "identity", core.Identity{ID: 1, UniqueName: "u", Nickname: "n", Metadata: meta}, toIdentity, parseIdentity)
 	trip(t, "premises", core.Premises{ID: 1, Name: "p"}, toPremises, parsePremises)
 	trip(t, "user", core.User{ID: 1, Name: "u", Role: core.Editor}, toUser, func(v httpx.Value) (core.User, error) {

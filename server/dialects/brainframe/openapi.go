@@ -20,12 +20,12 @@ type streamConfigurationInput struct {
 	PremisesID        *int64         `json:"premises_id"`
 	ConnectionType    string         `json:"connection_type" required:"true" enum:"ip_camera,webcam,file"`
 	ConnectionOptions map[string]any `json:"connection_options" required:"true" description:"ip_camera: url; webcam: device_id; file: storage_id, transcode. All: pipeline."`
-	RuntimeOptions    map[string]any `json:"runtime_options" description:"keyframes_only."`
+	RuntimeOptions    map[string]any `json:"runtime_options" description:"keyframes_only; or nothing."`
 	Metadata          map[string]any `json:"metadata"`
 }
 
 type runtimeOptions struct {
-	KeyframesOnly bool `json:"keyframes_only"`
+	KeyframesOnly bool `json:"keyframes_only,omitempty"`
 }
 
 type zoneInput struct {

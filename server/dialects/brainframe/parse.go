@@ -2,6 +2,7 @@ package brainframe
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -84,12 +85,12 @@ func oneOf[T ~string](words ...T) func(httpx.Value) (T, error) {
 }
 
 // duration reads seconds, of at most about thirty years.
-func duration(v httpx.Value) (time.Duration, error) {
+func duration(v httpx.Value) (float64, error) {
 	s, err := v.Float()
 	if err == nil && (s < 0 || s > 1e9) {
 		err = v.Wrong("%v is not within 0..1e9 seconds", s)
 	}
-	return time.Duration(math.Round(s * float64(time.Second))), err
+	return s, err
 }
 
 func listOf[T any](get func(httpx.Value) (T, error)) func(httpx.Value) ([]T, error) {
@@ -116,10 +117,33 @@ func parseStream(v httpx.Value) (core.StreamConfig, error) {
 	}
 	kind := need(r, "connection_type", oneOf(core.IPCamera, core.Webcam, core.FileClip))
 	s.Connection = need(r, "connection_options", func(v httpx.Value) (core.Connection, error) { return parseConnection(kind, v) })
-	if r.err == nil && !r.o.Get("runtime_options").Missing() {
-		s.KeyframesOnly, r.err = parseRuntime(r.o.Get("runtime_options"))
+	runtime := may(r, "runtime_options", runtimeValues{}, parseRuntime)
+	s.KeyframesOnly, s.Said.Keyframes = runtime.keyframesOnly, runtime.said
+	if r.err == nil {
+		s.Said.Other, r.err = otherOptions(s.Connection, r.o.Get("connection_options"))
+		s.Said.Transcode = kind == core.FileClip && saysTranscode(r.o.Get("connection_options"))
 	}
 	return s, r.err
+}
+
+// saysTranscode says whether options of a connection, which have been read, have transcode.
+func saysTranscode(v httpx.Value) bool {
+	o, err := v.Object()
+	return err == nil && !o.Get("transcode").Missing()
+}
+
+// otherOptions gives the options of a connection that toConnection does not make of it.
+func otherOptions(c core.Connection, v httpx.Value) (map[string]any, error) {
+	other, err := objectMap(v)
+	if err != nil {
+		return nil, err
+	}
+	made := toConnection(c, core.Said{Transcode: true})
+	maps.DeleteFunc(other, func(name string, given any) bool { return made[name] != nil && given != nil })
+	if len(other) == 0 {
+		return nil, nil
+	}
+	return other, nil
 }
 
 func parseConnection(kind core.ConnectionKind, v httpx.Value) (core.Connection, error) {
@@ -141,21 +165,24 @@ func parseConnection(kind core.ConnectionKind, v httpx.Value) (core.Connection, 
 	return c, r.err
 }
 
-// parseRuntime reads runtime options, of which there is one.
-func parseRuntime(v httpx.Value) (keyframesOnly bool, err error) {
+// runtimeValues are the options that there are: one, and whether it is given.
+type runtimeValues struct{ keyframesOnly, said bool }
+
+func parseRuntime(v httpx.Value) (out runtimeValues, err error) {
 	o, err := v.Object()
 	if err != nil {
-		return false, err
+		return out, err
 	}
 	for _, name := range o.Names() {
 		if name != "keyframes_only" {
-			return false, refuse("InvalidRuntimeOptionError", fmt.Sprintf("there is no runtime option %.40q; there is keyframes_only", name))
+			return out, refuse("InvalidRuntimeOptionError", fmt.Sprintf("there is no runtime option %.40q; there is keyframes_only", name))
 		}
-		if keyframesOnly, err = o.Get(name).Bool(); err != nil {
-			return false, refuse("InvalidRuntimeOptionError", err.Error())
+		out.said = true
+		if out.keyframesOnly, err = o.Get(name).Bool(); err != nil {
+			return out, refuse("InvalidRuntimeOptionError", err.Error())
 		}
 	}
-	return keyframesOnly, nil
+	return out, nil
 }
 
 // parseZone reads a zone and the alarms in it, whose zone and stream are then left to the service.
@@ -192,10 +219,25 @@ func parseAlarm(v httpx.Value) (core.Alarm, error) {
 		ID: id[core.AlarmID](r, "id"), Name: need(r, "name", httpx.Value.Text), Zone: id[core.ZoneID](r, "zone_id"), Stream: id[core.StreamNumber](r, "stream_id"),
 		Counts: may(r, "count_conditions", nil, listOf(parseCount)), Rates: may(r, "rate_conditions", nil, listOf(parseRate)),
 	}
-	if need(r, "use_active_time", httpx.Value.Bool) {
-		a.Hours = &core.ActiveHours{Start: need(r, "active_start_time", parseTimeOfDay), End: need(r, "active_end_time", parseTimeOfDay)}
-	}
+	a.Hours = parseHours(r)
 	return a, r.err
+}
+
+// noHours are what an alarm without active hours is told with.
+var noHours = core.ActiveHours{End: 24*time.Hour - time.Second, Off: true}
+
+// parseHours reads active hours. Those that are off may be left out.
+func parseHours(r *reader) *core.ActiveHours {
+	if need(r, "use_active_time", httpx.Value.Bool) {
+		return &core.ActiveHours{Start: need(r, "active_start_time", parseTimeOfDay), End: need(r, "active_end_time", parseTimeOfDay)}
+	}
+	h := core.ActiveHours{
+		Start: may(r, "active_start_time", noHours.Start, parseTimeOfDay), End: may(r, "active_end_time", noHours.End, parseTimeOfDay), Off: true,
+	}
+	if h == noHours {
+		return nil
+	}
+	return &h
 }
 
 // parseTimeOfDay reads HH:MM:SS.
@@ -215,9 +257,9 @@ func parseCount(v httpx.Value) (core.CountCondition, error) {
 	r := open(v)
 	c := core.CountCondition{
 		ID: id[int64](r, "id"), Objects: parseObjects(r), Test: need(r, "test", oneOf(core.Greater, core.Less, core.Equal, core.NotEqual)),
-		Value: float64(need(r, "check_value", httpx.Value.Int)), Window: may(r, "window_duration", 0, duration),
-		Threshold: may(r, "window_threshold", 0, httpx.Value.Float),
+		Value: float64(need(r, "check_value", httpx.Value.Int)), Threshold: may(r, "window_threshold", 0, httpx.Value.Float),
 	}
+	c.Window, c.Given = core.Window(may(r, "window_duration", 0, duration))
 	r.check("window_threshold", c.Threshold >= 0 && c.Threshold <= 1, "%v is not within 0..1", c.Threshold)
 	r.check("check_value", math.Abs(c.Value) < 1<<53, "is too large")
 	return c, r.err
@@ -227,9 +269,9 @@ func parseRate(v httpx.Value) (core.RateCondition, error) {
 	r := open(v)
 	c := core.RateCondition{
 		ID: id[int64](r, "id"), Objects: parseObjects(r), Test: need(r, "test", oneOf(core.GreaterEqual, core.LessEqual)),
-		Change: need(r, "change", httpx.Value.Float), Window: need(r, "duration", duration),
-		Movement: need(r, "direction", oneOf(core.Entering, core.Exiting, core.EnteringOrExiting)),
+		Change: need(r, "change", httpx.Value.Float), Movement: need(r, "direction", oneOf(core.Entering, core.Exiting, core.EnteringOrExiting)),
 	}
+	c.Window, c.Given = core.Window(need(r, "duration", duration))
 	return c, r.err
 }
 
@@ -305,6 +347,7 @@ func parseIdentity(v httpx.Value) (core.Identity, error) {
 		Nickname: may(r, "nickname", "", httpx.Value.Text), Metadata: may(r, "metadata", map[string]any{}, objectMap),
 	}
 	r.check("unique_name", i.UniqueName != "", "is empty")
+	i.EmptyNickname = i.Nickname == "" && !r.o.Get("nickname").Missing()
 	return i, r.err
 }
 
@@ -427,8 +470,8 @@ func parseIdentityFilter(q httpx.Query) (store.IdentityFilter, error) {
 	f := store.IdentityFilter{UniqueName: q.Text("unique_name"), EncodedFor: q.Text("encoded_for_class"), Search: q.Text("search"), Page: p}
 	if s := q.Text("sort_by"); s != "" && err == nil {
 		field, order, _ := strings.Cut(s, ":")
-		if !slices.Contains([]string{"id", "unique_name", "nickname"}, field) || (order != "asc" && order != "desc") {
-			return f, &httpx.FormatError{Field: "sort_by", Reason: fmt.Sprintf("%.40q is not id, unique_name or nickname, with :asc or :desc", s)}
+		if !slices.Contains(store.IdentityOrders, field) || (order != "asc" && order != "desc") {
+			return f, &httpx.FormatError{Field: "sort_by", Reason: fmt.Sprintf("%.40q is not one of %s, with :asc or :desc", s, strings.Join(store.IdentityOrders, ", "))}
 		}
 		f.SortBy, f.Descending = field, order == "desc"
 	}

@@ -95,7 +95,7 @@ func calls() []call {
 		{name: "delete stream", method: "DELETE", path: "/api/streams/1", want: ``, then: "/api/streams", after: `[` + stream2 + `]`},
 		{name: "url", method: "GET", path: "/api/streams/1/url", want: `"rtsp://10.0.0.7/1"`},
 		{name: "url by routing", method: "GET", path: "/api/streams/1/url?routing_type=rtsp", want: `{"url":"rtsp://10.0.0.7/1","rtsp_url":"rtsp://10.0.0.7/1"}`},
-		{name: "runtime options", method: "GET", path: "/api/streams/2/runtime_options", want: `{"keyframes_only":false}`},
+		{name: "runtime options", method: "GET", path: "/api/streams/2/runtime_options", want: `{}`},
 		{name: "set runtime options", method: "PUT", path: "/api/streams/2/runtime_options", body: `{"keyframes_only":true}`, then: "/api/streams/2/runtime_options", after: `{"keyframes_only":true}`},
 		{name: "analyzing", method: "GET", path: "/api/streams/2/analyze", want: `false`},
 		{name: "analyze", method: "PUT", path: "/api/streams/2/analyze", body: `true`, want: `true`, then: "/api/streams/2/analyze", after: `true`},

@@ -96,11 +96,11 @@ func (a *api) streamURL(r *request) (any, error) {
 
 func (a *api) runtimeOptions(r *request) (any, error) {
 	s, err := a.configOf(r)
-	return map[string]any{"keyframes_only": s.KeyframesOnly}, err
+	return toRuntime(s), err
 }
 
 func (a *api) setRuntimeOptions(r *request) (any, error) {
-	keyframesOnly, err := body(r, parseRuntime)
+	options, err := body(r, parseRuntime)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (a *api) setRuntimeOptions(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.KeyframesOnly = keyframesOnly
+	s.KeyframesOnly, s.Said.Keyframes = options.keyframesOnly, options.said
 	_, err = a.svc.SaveStream(r.Request.Context(), r.who, s)
 	return nothing{}, err
 }

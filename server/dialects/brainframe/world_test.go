@@ -659,7 +659,7 @@ func furnished(t testing.TB) *world {
 		Name: "Door", Premises: 1, Connection: core.Connection{Kind: core.IPCamera, URL: "rtsp://10.0.0.7/1"}, KeyframesOnly: true,
 		Metadata: map[string]any{"floor": int64(2)}, Analyze: true,
 	}))
-	must(t)(w.addStream(core.StreamConfig{Name: "Clip", Connection: core.Connection{Kind: core.FileClip, Blob: 1, Transcode: true}}))
+	must(t)(w.addStream(core.StreamConfig{Name: "Clip", Connection: core.Connection{Kind: core.FileClip, Blob: 1, Transcode: true}, Said: core.Said{Transcode: true}}))
 	must(t)(w.zones.put(0, func(id core.ZoneID) core.Zone {
 		return core.Zone{ID: id, Stream: 1, Name: "Line", Coords: core.Polygon{{X: 0, Y: 10}, {X: 20, Y: 10}}}
 	}))

@@ -161,7 +161,9 @@ func decode[B any](v any) (B, error) {
 	if err != nil {
 		return b, err
 	}
-	if err := json.Unmarshal(text, &b); err != nil {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // metadata and options come back as they are given
+	if err := d.Decode(&b); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
 			return b, &httpx.FormatError{Field: wrong.Field, Reason: fmt.Sprintf("%.40q is out of range", wrong.Value)}

@@ -118,7 +118,7 @@ func toAlarm(a core.Alarm) alarm {
 		Counts: mapped(a.Counts, toCount), Rates: mapped(a.Rates, toRate),
 	}
 	if a.Hours != nil {
-		w.Hours = &activeHours{Start: timeOfDay(a.Hours.Start), End: timeOfDay(a.Hours.End)}
+		w.Hours = &activeHours{Start: timeOfDay(a.Hours.Start), End: timeOfDay(a.Hours.End), Off: a.Hours.Off}
 	}
 	return w
 }
@@ -131,7 +131,7 @@ func toAlarmInput(a core.Alarm) alarmInput {
 func fromAlarm(id core.AlarmID, w alarmInput) core.Alarm {
 	a := core.Alarm{ID: id, Zone: core.ZoneID(w.Zone), Name: w.Name, Counts: mapped(w.Counts, fromCount), Rates: mapped(w.Rates, fromRate)}
 	if w.Hours != nil {
-		a.Hours = &core.ActiveHours{Start: sinceMidnight(w.Hours.Start), End: sinceMidnight(w.Hours.End)}
+		a.Hours = &core.ActiveHours{Start: sinceMidnight(w.Hours.Start), End: sinceMidnight(w.Hours.End), Off: w.Hours.Off}
 	}
 	return a
 }
@@ -170,22 +170,22 @@ func fromObjects(w objects) core.Objects {
 	return o
 }
 
-func seconds(d float64) time.Duration { return time.Duration(math.Round(d * float64(time.Second))) }
-
 func toCount(c core.CountCondition) countCondition {
-	return countCondition{ID: c.ID, Objects: toObjects(c.Objects), Test: string(c.Test), Value: c.Value, Window: c.Window.Seconds(), Threshold: c.Threshold}
+	return countCondition{ID: c.ID, Objects: toObjects(c.Objects), Test: string(c.Test), Value: c.Value, Window: c.Seconds(), Threshold: c.Threshold}
 }
 
 func fromCount(w countCondition) core.CountCondition {
-	return core.CountCondition{ID: w.ID, Objects: fromObjects(w.Objects), Test: core.Comparison(w.Test), Value: w.Value, Window: seconds(w.Window), Threshold: w.Threshold}
+	window, given := core.Window(w.Window)
+	return core.CountCondition{ID: w.ID, Objects: fromObjects(w.Objects), Test: core.Comparison(w.Test), Value: w.Value, Window: window, Given: given, Threshold: w.Threshold}
 }
 
 func toRate(c core.RateCondition) rateCondition {
-	return rateCondition{ID: c.ID, Objects: toObjects(c.Objects), Test: string(c.Test), Change: c.Change, Window: c.Window.Seconds(), Movement: string(c.Movement)}
+	return rateCondition{ID: c.ID, Objects: toObjects(c.Objects), Test: string(c.Test), Change: c.Change, Window: c.Seconds(), Movement: string(c.Movement)}
 }
 
 func fromRate(w rateCondition) core.RateCondition {
-	return core.RateCondition{ID: w.ID, Objects: fromObjects(w.Objects), Test: core.Comparison(w.Test), Change: w.Change, Window: seconds(w.Window), Movement: core.Movement(w.Movement)}
+	window, given := core.Window(w.Window)
+	return core.RateCondition{ID: w.ID, Objects: fromObjects(w.Objects), Test: core.Comparison(w.Test), Change: w.Change, Window: window, Given: given, Movement: core.Movement(w.Movement)}
 }
 
 func toAlert(a core.Alert) alert {

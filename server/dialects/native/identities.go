@@ -10,7 +10,7 @@ type identityList struct {
 	Search     string `query:"search" description:"A part of unique name, nickname or metadata, whatever the case."`
 	UniqueName string `query:"unique_name"`
 	EncodedFor string `query:"encoded_for" description:"Only those that have a vector of this class."`
-	Sort       string `query:"sort" default:"id" enum:"id,unique_name,nickname"`
+	Sort       string `query:"sort" default:"id" enum:"id,unique_name,nickname,metadata" description:"Metadata sorts by its JSON, none first."`
 	Descending bool   `query:"descending"`
 }
 
@@ -29,11 +29,13 @@ func (a *api) listIdentities(r *request, p identityList) (page[identity], error)
 }
 
 func (a *api) createIdentity(r *request, _ none, in identityInput) (identity, error) {
-	return a.saveIdentity(r, 0, in)
+	return a.saveIdentity(r, core.Identity{}, in)
 }
 
-func (a *api) saveIdentity(r *request, id int64, in identityInput) (identity, error) {
-	i, err := a.svc.SaveIdentity(r.ctx(), r.who, core.Identity{ID: id, UniqueName: in.UniqueName, Nickname: in.Nickname, Metadata: filled(in.Metadata)})
+func (a *api) saveIdentity(r *request, old core.Identity, in identityInput) (identity, error) {
+	i, err := a.svc.SaveIdentity(r.ctx(), r.who, core.Identity{
+		ID: old.ID, UniqueName: in.UniqueName, Nickname: in.Nickname, Metadata: filled(in.Metadata), EmptyNickname: old.EmptyNickname,
+	})
 	return toIdentity(i), err
 }
 
@@ -56,7 +58,7 @@ func (a *api) changeIdentity(r *request, p identityPath, in patch[identityInput]
 	if err != nil {
 		return identity{}, err
 	}
-	return a.saveIdentity(r, old.ID, next)
+	return a.saveIdentity(r, old, next)
 }
 
 func (a *api) deleteIdentity(r *request, p identityPath) (none, error) {

@@ -62,6 +62,7 @@ func (a *api) changeStream(r *request, p streamPath, in patch[streamInput]) (str
 		return stream{}, err
 	}
 	cfg := fromStream(old.Number, next)
+	cfg.Said = old.Said
 	analyze := cfg.Analyze
 	if cfg, err = a.svc.SaveStream(r.ctx(), r.who, cfg); err != nil {
 		return stream{}, err

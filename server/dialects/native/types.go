@@ -154,6 +154,7 @@ type activeHours struct {
 	_     struct{} `additionalProperties:"false"`
 	Start string   `json:"start" required:"true" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$" description:"UTC, HH:MM:SS. After the end: it goes over midnight."`
 	End   string   `json:"end" required:"true" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$" description:"Not part of the hours."`
+	Off   bool     `json:"off,omitempty" description:"The hours are kept and do not count: always."`
 }
 
 type objects struct {

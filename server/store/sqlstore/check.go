@@ -133,12 +133,15 @@ func fromObject(text string) (map[string]any, error) {
 	return numbers(m).(map[string]any), nil
 }
 
-// numbers gives the numbers of a value as float64 where those are exact for whole ones.
+// numbers gives the numbers of a value as float64 where those are written the same.
 func numbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
 		f, err := v.Float64()
-		if err != nil || math.Abs(f) >= 1<<53 && !strings.ContainsAny(v.String(), ".eE") {
+		if err != nil {
+			return v
+		}
+		if text, err := json.Marshal(f); err != nil || string(text) != v.String() {
 			return v
 		}
 		return f
@@ -162,6 +165,9 @@ func words(v any) []string {
 	case float64:
 		return []string{strconv.FormatFloat(v, 'f', -1, 64)}
 	case json.Number:
+		if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), ".eE") {
+			return words(f)
+		}
 		return []string{v.String()}
 	case []any:
 		var out []string

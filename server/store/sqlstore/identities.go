@@ -22,11 +22,13 @@ type identityRow struct {
 	Nickname   string
 	Metadata   string
 	Search     string // both names and the words of the metadata, folded
+
+	EmptyNickname bool
 }
 
 func (r *identityRow) value() (core.Identity, error) {
 	meta, err := fromObject(r.Metadata)
-	return core.Identity{ID: r.ID, UniqueName: r.UniqueName, Nickname: r.Nickname, Metadata: meta}, err
+	return core.Identity{ID: r.ID, UniqueName: r.UniqueName, Nickname: r.Nickname, Metadata: meta, EmptyNickname: r.EmptyNickname}, err
 }
 
 func (t *tx) Identities(f store.IdentityFilter) ([]core.Identity, int, error) {
@@ -65,7 +67,7 @@ func (t *tx) Identities(f store.IdentityFilter) ([]core.Identity, int, error) {
 	return all, int(total), err
 }
 
-// identityOrder gives the order of a list. Those of the same nickname are in the order of IDs.
+// identityOrder gives the order of a list.
 func identityOrder(f store.IdentityFilter) (string, error) {
 	way := " ASC"
 	if f.Descending {
@@ -76,9 +78,11 @@ func identityOrder(f store.IdentityFilter) (string, error) {
 		return "id" + way, nil
 	case "unique_name", "nickname":
 		return f.SortBy + way + ", id", nil
+	case "metadata":
+		return "metadata <> '{}'" + way + ", metadata" + way + ", id", nil
 	}
 	fault := core.Faultf(core.Invalid, "store", "identity", "identities are not sorted by %s", quoted(f.SortBy))
-	fault.Hint = "use id, unique_name or nickname"
+	fault.Hint = "use one of " + strings.Join(store.IdentityOrders, ", ")
 	return "", fault
 }
 
@@ -90,7 +94,10 @@ func (t *tx) SaveIdentity(i core.Identity) (int64, error) {
 	c := check{noun: "identity"}
 	c.name("the unique name", i.UniqueName)
 	c.name("the nickname", i.Nickname)
-	r := identityRow{ID: i.ID, UniqueName: i.UniqueName, Nickname: i.Nickname, Metadata: c.object("the metadata", i.Metadata)}
+	r := identityRow{
+		ID: i.ID, UniqueName: i.UniqueName, Nickname: i.Nickname, Metadata: c.object("the metadata", i.Metadata),
+		EmptyNickname: i.EmptyNickname && i.Nickname == "",
+	}
 	if c.err != nil {
 		return 0, c.err
 	}

@@ -25,7 +25,7 @@ type Sealer interface {
 // Option changes how a store is opened.
 type Option func(*Store)
 
-// Sealed has URLs, pipelines, options of capsules and the secrets of destinations kept sealed. What a store without it
+// Sealed has URLs, pipelines and other options of streams, options of capsules and the secrets of destinations kept sealed. What a store without it
 // has kept in plain text is sealed when it is opened.
 func Sealed(s Sealer) Option { return func(st *Store) { st.sealer = s } }
 
@@ -35,7 +35,9 @@ type hiding interface {
 	hidden() (context string, texts []*string)
 }
 
-func (r *streamRow) hidden() (string, []*string) { return "stream", []*string{&r.URL, &r.Pipeline} }
+func (r *streamRow) hidden() (string, []*string) {
+	return "stream", []*string{&r.URL, &r.Pipeline, &r.Said}
+}
 
 func (r *destinationRow) hidden() (string, []*string) {
 	return "destination", []*string{&r.Secret, &r.Settings}
@@ -111,7 +113,7 @@ func (s *Store) adopt(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := sealOld[streamRow](t, "url", "pipeline"); err != nil {
+		if err := sealOld[streamRow](t, "url", "pipeline", "said"); err != nil {
 			return err
 		}
 		if err := sealOld[settingRow](t, "options"); err != nil {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/url"
 
@@ -65,18 +66,55 @@ type streamRow struct {
 	KeyframesOnly bool
 	Metadata      string
 	Running       bool
+	Said          string // JSON of said; empty: nothing
+}
+
+// said is core.Said as it is kept.
+type said struct {
+	Keyframes bool            `json:"keyframes,omitempty"`
+	Transcode bool            `json:"transcode,omitempty"`
+	Other     json.RawMessage `json:"other,omitempty"`
+}
+
+// said gives how the options were put as JSON text.
+func (c *check) said(s core.Said) string {
+	out := said{Keyframes: s.Keyframes, Transcode: s.Transcode}
+	if len(s.Other) > 0 {
+		out.Other = json.RawMessage(c.object("the options", s.Other))
+	}
+	if c.err != nil || !out.Keyframes && !out.Transcode && out.Other == nil {
+		return ""
+	}
+	return c.json("the options", out)
+}
+
+// fromSaid is the inverse of check.said.
+func fromSaid(text string) (s core.Said, err error) {
+	if text == "" {
+		return s, nil
+	}
+	var in said
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return s, err
+	}
+	s.Keyframes, s.Transcode = in.Keyframes, in.Transcode
+	if in.Other != nil {
+		s.Other, err = fromObject(string(in.Other))
+	}
+	return s, err
 }
 
 func (r *streamRow) value() (core.StreamConfig, error) {
 	meta, err := fromObject(r.Metadata)
+	said, saidErr := fromSaid(r.Said)
 	return core.StreamConfig{
 		Number: core.StreamNumber(r.ID), Name: r.Name, Premises: core.PremisesID(r.PremisesID),
 		Connection: core.Connection{
 			Kind: core.ConnectionKind(r.Kind), URL: r.URL, Device: r.Device, Blob: core.BlobID(r.BlobID),
 			Transcode: r.Transcode, Pipeline: r.Pipeline,
 		},
-		KeyframesOnly: r.KeyframesOnly, Metadata: meta, Analyze: r.Running,
-	}, err
+		KeyframesOnly: r.KeyframesOnly, Metadata: meta, Analyze: r.Running, Said: said,
+	}, first(err, saidErr)
 }
 
 // source is what makes two connections the same: what the video comes from, not how it is played.
@@ -115,7 +153,7 @@ func (t *tx) SaveStream(s core.StreamConfig) (core.StreamNumber, error) {
 		Kind: string(s.Connection.Kind), URL: s.Connection.URL, Device: s.Connection.Device,
 		BlobID: int64(s.Connection.Blob), Transcode: s.Connection.Transcode, Pipeline: s.Connection.Pipeline,
 		Source: source(s.Connection), KeyframesOnly: s.KeyframesOnly,
-		Metadata: c.object("the metadata", s.Metadata), Running: s.Analyze,
+		Metadata: c.object("the metadata", s.Metadata), Running: s.Analyze, Said: c.said(s.Said),
 	}
 	if c.err != nil {
 		return 0, c.err

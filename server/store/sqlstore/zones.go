@@ -161,12 +161,13 @@ type alarmRow struct {
 	Name       string
 	HoursStart *int64
 	HoursEnd   *int64
+	HoursOff   bool
 }
 
 func (r *alarmRow) value() (core.Alarm, error) {
 	a := core.Alarm{ID: core.AlarmID(r.ID), Zone: core.ZoneID(r.ZoneID), Stream: core.StreamNumber(r.StreamID), Name: r.Name}
 	if r.HoursStart != nil && r.HoursEnd != nil {
-		a.Hours = &core.ActiveHours{Start: time.Duration(*r.HoursStart), End: time.Duration(*r.HoursEnd)}
+		a.Hours = &core.ActiveHours{Start: time.Duration(*r.HoursStart), End: time.Duration(*r.HoursEnd), Off: r.HoursOff}
 	}
 	return a, nil
 }
@@ -192,6 +193,7 @@ type conditionRow struct {
 	Test           string
 	Value          float64
 	Span           int64
+	Given          float64
 	Threshold      float64
 	Movement       string
 }
@@ -208,17 +210,17 @@ func (r *conditionRow) objects() core.Objects {
 func (r *conditionRow) addTo(a *core.Alarm) {
 	test, span := core.Comparison(r.Test), time.Duration(r.Span)
 	if r.Kind == countKind {
-		a.Counts = append(a.Counts, core.CountCondition{ID: r.ID, Objects: r.objects(), Test: test, Value: r.Value, Window: span, Threshold: r.Threshold})
+		a.Counts = append(a.Counts, core.CountCondition{ID: r.ID, Objects: r.objects(), Test: test, Value: r.Value, Window: span, Given: r.Given, Threshold: r.Threshold})
 		return
 	}
-	a.Rates = append(a.Rates, core.RateCondition{ID: r.ID, Objects: r.objects(), Test: test, Change: r.Value, Window: span, Movement: core.Movement(r.Movement)})
+	a.Rates = append(a.Rates, core.RateCondition{ID: r.ID, Objects: r.objects(), Test: test, Change: r.Value, Window: span, Given: r.Given, Movement: core.Movement(r.Movement)})
 }
 
 // conditionRows gives the conditions of an alarm, counts first.
 func conditionRows(a core.Alarm) []*conditionRow {
 	var rows []*conditionRow
-	add := func(kind string, at int, id int64, o core.Objects, test core.Comparison, value float64, span time.Duration) *conditionRow {
-		r := &conditionRow{ID: id, AlarmID: int64(a.ID), Kind: kind, Position: at, Class: o.Class, Anchor: string(o.Anchor), Test: string(test), Value: value, Span: int64(span)}
+	add := func(kind string, at int, id int64, o core.Objects, test core.Comparison, value float64, span time.Duration, given float64) *conditionRow {
+		r := &conditionRow{ID: id, AlarmID: int64(a.ID), Kind: kind, Position: at, Class: o.Class, Anchor: string(o.Anchor), Test: string(test), Value: value, Span: int64(span), Given: given}
 		if o.Attribute != nil {
 			r.AttributeName, r.AttributeValue = &o.Attribute.Name, &o.Attribute.Value
 		}
@@ -226,10 +228,10 @@ func conditionRows(a core.Alarm) []*conditionRow {
 		return r
 	}
 	for i, c := range a.Counts {
-		add(countKind, i, c.ID, c.Objects, c.Test, c.Value, c.Window).Threshold = c.Threshold
+		add(countKind, i, c.ID, c.Objects, c.Test, c.Value, c.Window, c.Given).Threshold = c.Threshold
 	}
 	for i, c := range a.Rates {
-		add(rateKind, i, c.ID, c.Objects, c.Test, c.Change, c.Window).Movement = string(c.Movement)
+		add(rateKind, i, c.ID, c.Objects, c.Test, c.Change, c.Window, c.Given).Movement = string(c.Movement)
 	}
 	return rows
 }
@@ -242,6 +244,7 @@ func (c *check) condition(r *conditionRow) {
 		c.name(field, s)
 	}
 	c.finite("a condition's value", r.Value)
+	c.finite("a condition's window", r.Given)
 	c.finite("a condition's threshold", r.Threshold)
 }
 
@@ -314,7 +317,7 @@ func (t *tx) SaveAlarm(a core.Alarm) (core.Alarm, error) {
 	r := alarmRow{ID: int64(a.ID), ZoneID: int64(a.Zone), StreamID: int64(a.Stream), Name: a.Name}
 	if a.Hours != nil {
 		start, end := int64(a.Hours.Start), int64(a.Hours.End)
-		r.HoursStart, r.HoursEnd = &start, &end
+		r.HoursStart, r.HoursEnd, r.HoursOff = &start, &end, a.Hours.Off
 	}
 	if err := t.save("alarm", r.ID, &r); err != nil {
 		return core.Alarm{}, err

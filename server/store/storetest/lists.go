@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -136,7 +137,7 @@ func identityLists(b *bench) {
 		{UniqueName: "anna.k", Nickname: "Änne", Metadata: map[string]any{"city": "Zürich"}},
 		{UniqueName: "Bert_1", Nickname: "b", Metadata: map[string]any{"badge": 4711.0, "deep": map[string]any{"list": []any{"Ölberg", nil}}}},
 		{UniqueName: "carl%2", Nickname: "Änne", Metadata: map[string]any{}},
-		{UniqueName: "dora", Nickname: "", Metadata: map[string]any{"quote": "say \"hi\"\n\\o/"}},
+		{UniqueName: "dora", Nickname: "", Metadata: map[string]any{"quote": "say \"hi\"\n\\o/", "r": json.Number("1.5e3")}},
 	}
 	b.update(func(tx store.Tx) {
 		for i := range list {
@@ -160,6 +161,8 @@ func identityLists(b *bench) {
 		"by unique name, down":   {store.IdentityFilter{SortBy: "unique_name", Descending: true}, []int{3, 2, 0, 1}, 0},
 		"by nickname":            {store.IdentityFilter{SortBy: "nickname"}, []int{3, 1, 0, 2}, 0},
 		"by nickname, down":      {store.IdentityFilter{SortBy: "nickname", Descending: true}, []int{0, 2, 1, 3}, 0},
+		"by metadata":            {store.IdentityFilter{SortBy: "metadata"}, []int{2, 1, 0, 3}, 0}, // none first
+		"by metadata, down":      {store.IdentityFilter{SortBy: "metadata", Descending: true}, []int{3, 0, 1, 2}, 0},
 		"a page":                 {store.IdentityFilter{Page: store.Page{Limit: 2, Offset: 1}}, []int{1, 2}, 4},
 		"the rest":               {store.IdentityFilter{Page: store.Page{Offset: 3}}, []int{3}, 4},
 		"unique name":            {store.IdentityFilter{UniqueName: "dora"}, []int{3}, 0},
@@ -171,6 +174,7 @@ func identityLists(b *bench) {
 		"search in metadata":     {store.IdentityFilter{Search: "ZÜRI"}, []int{0}, 0},
 		"search deep":            {store.IdentityFilter{Search: "ölb"}, []int{1}, 0},
 		"search for a number":    {store.IdentityFilter{Search: "471"}, []int{1}, 0},
+		"search for a float":     {store.IdentityFilter{Search: "1500"}, []int{3}, 0},
 		"search for a key":       {store.IdentityFilter{Search: "Badge"}, []int{1}, 0},
 		"search with percent":    {store.IdentityFilter{Search: "%"}, []int{2}, 0},
 		"search with underscore": {store.IdentityFilter{Search: "_"}, []int{1}, 0},

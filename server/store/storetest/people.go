@@ -45,7 +45,7 @@ func identities(b *bench) {
 	}
 	b.view(func(tx store.Tx) {
 		same(b, "one", must[core.Identity](b)(tx.Identity(want.ID)), want)
-		same(b, "metadata", must[core.Identity](b)(tx.Identity(other)).Metadata, map[string]any{})
+		same(b, "no nickname", must[core.Identity](b)(tx.Identity(other)), core.Identity{ID: other, UniqueName: "Anna", Metadata: map[string]any{}})
 	})
 	b.refuse(core.Exists, "identity", "same name", func(tx store.Tx) error {
 		_, err := tx.SaveIdentity(core.Identity{UniqueName: "anna"})
@@ -56,6 +56,7 @@ func identities(b *bench) {
 		return err
 	})
 	want.UniqueName, want.Metadata = "hanna", map[string]any{}
+	want.Nickname, want.EmptyNickname = "", true
 	b.update(func(tx store.Tx) { must[int64](b)(tx.SaveIdentity(want)) })
 	b.view(func(tx store.Tx) {
 		same(b, "renamed", must[core.Identity](b)(tx.Identity(want.ID)), want)

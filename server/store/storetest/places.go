@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"math"
 	"time"
 
@@ -38,7 +39,8 @@ func streams(b *bench) {
 			{Name: "gate", Premises: site, Connection: core.Connection{Kind: core.IPCamera, URL: "rtsp://host/1?a=b&c=%20", Pipeline: "rtspsrc location={url} ! appsink name=main_sink"}, KeyframesOnly: true, Metadata: map[string]any{"floor": 2.0, "tags": []any{"a", nil, true}}, Analyze: true},
 			{Name: "gate", Connection: core.Connection{Kind: core.Webcam, Device: 3}, Metadata: map[string]any{}},
 			{Name: "", Connection: core.Connection{Kind: core.FileClip, Blob: clip, Transcode: true}, Metadata: map[string]any{}},
-			{Name: "second device", Connection: core.Connection{Kind: core.Webcam, Device: 4}, Metadata: map[string]any{}},
+			{Name: "second device", Connection: core.Connection{Kind: core.Webcam, Device: 4}, Metadata: map[string]any{}, Said: core.Said{Keyframes: true}},
+			{Name: "said", Connection: core.Connection{Kind: core.Webcam, Device: 5}, Metadata: map[string]any{}, Said: core.Said{Transcode: true, Other: map[string]any{"a": nil, "ü": []any{json.Number("1.0"), "<"}}}},
 		}
 		for i := range want {
 			want[i].Number = must[core.StreamNumber](b)(tx.SaveStream(want[i]))
@@ -59,6 +61,7 @@ func streams(b *bench) {
 	})
 	want[1].Name, want[1].Analyze, want[1].Premises = "renamed", true, want[0].Premises
 	want[0].Premises, want[0].KeyframesOnly, want[0].Metadata = 0, false, map[string]any{}
+	want[0].Said, want[4].Said = want[4].Said, core.Said{}
 	b.update(func(tx store.Tx) {
 		for _, w := range want {
 			same(b, "number", must[core.StreamNumber](b)(tx.SaveStream(w)), w.Number)
@@ -79,6 +82,7 @@ func streamsRefused(b *bench) {
 	}
 	piped := cam
 	piped.Pipeline, piped.Transcode = "another way to play it", true
+	b.refuse(core.Invalid, "stream", "options that cannot be kept", save(core.StreamConfig{Connection: core.Connection{Kind: core.Webcam}, Said: core.Said{Other: map[string]any{"a": "\x00"}}}))
 	b.refuse(core.Exists, "stream", "same URL", save(core.StreamConfig{Name: "x", Connection: cam}))
 	b.refuse(core.Exists, "stream", "same URL, played otherwise", save(core.StreamConfig{Name: "x", Connection: piped}))
 	b.refuse(core.Exists, "stream", "changed to another one's URL", save(core.StreamConfig{Number: other.stream, Name: "x", Connection: cam}))
@@ -170,12 +174,12 @@ func alarms(b *bench) {
 	red := &core.AttributeValue{Name: "color", Value: ""}
 	want := core.Alarm{
 		Zone: w.zone, Stream: w.stream, Name: "night",
-		Hours: &core.ActiveHours{Start: 22 * time.Hour, End: 6*time.Hour + time.Nanosecond},
+		Hours: &core.ActiveHours{Start: 22 * time.Hour, End: 6*time.Hour + time.Nanosecond, Off: true},
 		Counts: []core.CountCondition{
 			{Objects: core.Objects{Class: "person", Attribute: red, Anchor: core.AnchorTop}, Test: core.NotEqual, Value: 2.5, Window: 5 * time.Second, Threshold: 0.3},
-			{Objects: core.Objects{Class: "car", Anchor: core.AnchorBottom}, Test: core.Less, Value: -1, Window: time.Nanosecond},
+			{Objects: core.Objects{Class: "car", Anchor: core.AnchorBottom}, Test: core.Less, Value: -1, Window: time.Nanosecond, Given: 1.1e-9},
 		},
-		Rates: []core.RateCondition{{Objects: core.Objects{Class: "bus", Anchor: core.AnchorLeft}, Test: core.LessEqual, Change: 1e100, Window: time.Hour, Movement: core.EnteringOrExiting}},
+		Rates: []core.RateCondition{{Objects: core.Objects{Class: "bus", Anchor: core.AnchorLeft}, Test: core.LessEqual, Change: 1e100, Window: time.Hour, Given: 1.0 / 3, Movement: core.EnteringOrExiting}},
 	}
 	b.update(func(tx store.Tx) {
 		saved := must[core.Alarm](b)(tx.SaveAlarm(want))
@@ -201,6 +205,8 @@ func alarms(b *bench) {
 		same(b, "of both", must[[]core.Alarm](b)(tx.Alarms(w.stream, w.zone)), all)
 		same(b, "of two that differ", must[[]core.Alarm](b)(tx.Alarms(hugeID, w.zone)), []core.Alarm{})
 	})
+	want.Hours = &core.ActiveHours{Start: 22 * time.Hour, End: 6*time.Hour + time.Nanosecond}
+	b.update(func(tx store.Tx) { same(b, "hours switched on", must[core.Alarm](b)(tx.SaveAlarm(want)), want) })
 	// One condition goes, one stays in another place, one is new; the hours go.
 	kept, fresh := want.Counts[1], core.CountCondition{Objects: core.Objects{Class: "dog"}, Test: core.Equal}
 	want.Counts, want.Rates, want.Hours, want.Stream = []core.CountCondition{fresh, kept}, nil, nil, 0
@@ -237,6 +243,7 @@ func alarmsRefused(b *bench) {
 	})))
 	b.refuse(core.NotFound, "condition", "new alarm with a condition's ID", save(change(func(a *core.Alarm) { a.ID = 0 })))
 	b.refuse(core.Invalid, "alarm", "no number", save(change(func(a *core.Alarm) { a.Counts[0].Value = math.Inf(1) })))
+	b.refuse(core.Invalid, "alarm", "no seconds", save(change(func(a *core.Alarm) { a.Counts[0].Given = math.NaN() })))
 	b.view(func(tx store.Tx) {
 		same(b, "untouched", must[[]core.Alarm](b)(tx.Alarms(0, 0)), []core.Alarm{w.alarm, other.alarm})
 	})

@@ -260,9 +260,9 @@ func limits(b *bench) {
 func metadata(b *bench) {
 	for given, want := range map[string]map[string]any{
 		`{}`: {},
-		`{"a":null,"b":true,"c":"x","d":[1,2.5,-0.0,1e-7,1e300],"e":{"f":{}}}`:  {"a": nil, "b": true, "c": "x", "d": []any{1.0, 2.5, 0.0, 1e-7, 1e300}, "e": map[string]any{"f": map[string]any{}}},
+		`{"a":null,"b":true,"c":"x","d":[1,2.5,-0.0,1e-7,1e300],"e":{"f":{}}}`:  {"a": nil, "b": true, "c": "x", "d": []any{1.0, 2.5, json.Number("-0.0"), 1e-7, json.Number("1e300")}, "e": map[string]any{"f": map[string]any{}}},
 		`{"n":9007199254740993,"m":-12345678901234567890,"o":9007199254740991}`: {"n": json.Number("9007199254740993"), "m": json.Number("-12345678901234567890"), "o": 9007199254740991.0},
-		`{"n":1e999}`: {"n": json.Number("1e999")},
+		`{"n":1e999,"a":1.0,"b":0.12345678901234567890}`:                        {"n": json.Number("1e999"), "a": json.Number("1.0"), "b": json.Number("0.12345678901234567890")},
 	} {
 		d := json.NewDecoder(strings.NewReader(given))
 		d.UseNumber()
