@@ -37,6 +37,7 @@ type settings struct {
 	capstan string        // the program
 	clip    string        // 1920x1080
 	work    string
+	alerts  string // a folder with the alerts from before, or for them; empty: new ones
 }
 
 func bench() error {
@@ -46,6 +47,7 @@ func bench() error {
 	flag.StringVar(&s.capstan, "capstan", "bin/capstan", "the program, with its capsules beside it")
 	flag.StringVar(&s.clip, "clip", "out/bench/1080p.mp4", "the clip that pipeline/bench has made")
 	flag.StringVar(&s.work, "work", "out/bench", "folder for what is made here")
+	flag.StringVar(&s.alerts, "alerts", "", "folder of the million alerts, which is made if need be and kept; else they are made anew")
 	write := flag.String("write", "", "write the table to this file as well")
 	only := flag.String("only", "", "measurements to do, separated by commas: engine, zones, reads, statuses, alerts")
 	flag.Parse()

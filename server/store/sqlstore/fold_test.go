@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -237,7 +239,7 @@ func TestPartsLeaveAWay(t *testing.T) {
 				{store.AlertFilter{}, 400}, {store.AlertFilter{Stream: 1}, 200}, {store.AlertFilter{Zone: 2}, 200}, {store.AlertFilter{Alarm: alarms[3]}, 100},
 				{store.AlertFilter{Stream: 1, Zone: 1, Alarm: alarms[0]}, 100}, {store.AlertFilter{Verification: []store.Verification{store.VerifiedFalse}}, 200},
 			} {
-				for offset := range c.total - 3 {
+				for offset := 0; offset < c.total-3; offset += 3 {
 					c.f.Page = store.Page{Limit: 3, Offset: offset}
 					way, err := inner.(*tx).wayTo(c.f, c.f.Verification, c.total, 3)
 					if err != nil {
@@ -275,36 +277,48 @@ func TestPartsLeaveAWay(t *testing.T) {
 func TestPartsOfOldAlerts(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, url string) {
+		keepOldAlerts(t, url)
 		s := open(t, url).(*Store)
-		alarms := alarmsOf(t, s, 2)
-		ctx := context.Background()
-		undo := []string{
-			`INSERT INTO alerts (alarm_id, zone_id, stream_id, start_at, verified)
-			WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
-			SELECT i % 4 + 1, i % 4 / 2 + 1, i % 4 / 2 + 1, i * 7919 % 5000, CASE WHEN i % 10 < 7 THEN i % 2 = 0 END FROM n`,
-			"DROP TABLE alert_parts", "DROP VIEW alert_changes_of", "DROP TABLE alert_changes", "UPDATE schema_version SET version = 3",
-		}
-		for _, trigger := range []string{"alerts_added", "alerts_removed", "alerts_moved"} {
-			if s.dialect.name == "SQLite" {
-				undo = append(undo, "DROP TRIGGER "+trigger)
-			} else {
-				undo = append(undo, "DROP FUNCTION "+trigger+" CASCADE")
-			}
-		}
-		for _, statement := range undo { // as it was before migration 0004
-			if _, err := s.write.ExecContext(ctx, statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s = open(t, url).(*Store)
 		defer s.Close()
 		partsRight(t, s)
-		saveAlerts(t, s, alarms, -1, 7, 5000, 4999, 2500)
+		saveAlerts(t, s, []core.AlarmID{1, 2, 3, 4}, -1, 7, 5000, 4999, 2500)
 		partsRight(t, s)
 	})
+}
+
+// keepOldAlerts makes a database as it was before migration 0004, with 9000 alerts.
+func keepOldAlerts(t *testing.T, url string) {
+	t.Helper()
+	driver, folder, source := "pgx", "postgres", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, folder, source = "sqlite", "sqlite", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var statements []string
+	for _, name := range []string{"0001_begin.sql", "0002_events.sql", "0003_tokens.sql"} {
+		text, err := migrations.ReadFile("migrations/" + folder + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, string(text))
+	}
+	statements = append(statements, "CREATE TABLE schema_version (version BIGINT NOT NULL)", "INSERT INTO schema_version VALUES (3)",
+		`INSERT INTO streams (name, kind, url, device, transcode, pipeline, source, keyframes_only, metadata, running)
+		SELECT '', 'webcam', '', n, FALSE, '', n, FALSE, '{}', FALSE FROM (SELECT 1 AS n UNION ALL SELECT 2) AS numbers`,
+		"INSERT INTO zones (stream_id, name, coords) SELECT id, 'Screen', '[]' FROM streams",
+		"INSERT INTO alarms (zone_id, stream_id, name) SELECT z.id, stream_id, '' FROM zones AS z, (SELECT 1 UNION ALL SELECT 2) AS twice",
+		`INSERT INTO alerts (alarm_id, zone_id, stream_id, start_at, verified)
+		WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 8999)
+		SELECT a.id, a.zone_id, a.stream_id, i * 7919 % 5000, CASE WHEN i % 10 < 7 THEN i % 2 = 0 END FROM n JOIN alarms AS a ON a.id = i % 4 + 1`)
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestPartsBesideWriters: two programs write and fold at once, and one deletes; no writer fails, and
@@ -319,8 +333,11 @@ func TestPartsBesideWriters(t *testing.T) {
 		alarms := alarmsOf(t, programs[0], 4)
 		var wait, folding sync.WaitGroup
 		done := make(chan struct{})
-		for i, id := range alarms {
-			wait.Go(func() { beginAndVerify(t, programs[i%2], id, 60) })
+		for i := range len(alarms) / 2 {
+			wait.Go(func() {
+				beginAndVerify(t, programs[i%2], alarms[2*i], 60)
+				beginAndVerify(t, programs[i%2], alarms[2*i+1], 60)
+			})
 		}
 		for _, s := range programs {
 			folding.Go(func() {
@@ -328,7 +345,7 @@ func TestPartsBesideWriters(t *testing.T) {
 					select {
 					case <-done:
 						return
-					default:
+					case <-time.After(2 * time.Millisecond):
 					}
 					if err := s.Fold(context.Background()); err != nil {
 						t.Errorf("fold: %v", err)
