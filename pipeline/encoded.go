@@ -23,7 +23,10 @@ type AccessUnit struct {
 	NALs [][]byte
 	// PTS is when it is shown, DTS when it is decoded, by the source's own clock; DTS do not fall.
 	PTS, DTS time.Duration
-	Key      bool // it stands for itself
+	// At is where in a file it is shown: PTS without what encoders and containers add, the same
+	// wherever the file was begun. It may be a little below 0.
+	At  time.Duration
+	Key bool // it stands for itself
 }
 
 // EncodedStream is a source whose video is not decoded. Next is called by one goroutine; Close may

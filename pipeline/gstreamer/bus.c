@@ -258,13 +258,20 @@ static void note_arrival(bus_sink *s, GstBuffer *b) {
   g_mutex_unlock(&s->mu);
 }
 
-static void note_orientation(bus_sink *s, GstEvent *e) {
+// Whether a tag event asks for pictures to be turned or mirrored; -1: it does not say.
+static int orientation_of(GstEvent *e) {
   GstTagList *tags = NULL;
   gchar *way = NULL;
   gst_event_parse_tag(e, &tags);
-  if (!gst_tag_list_get_string(tags, GST_TAG_IMAGE_ORIENTATION, &way)) return;
-  g_atomic_int_set(&s->turned, strcmp(way, "rotate-0") != 0);
+  if (!gst_tag_list_get_string(tags, GST_TAG_IMAGE_ORIENTATION, &way)) return -1;
+  int turned = strcmp(way, "rotate-0") != 0;
   g_free(way);
+  return turned;
+}
+
+static void note_orientation(bus_sink *s, GstEvent *e) {
+  int turned = orientation_of(e);
+  if (turned >= 0) g_atomic_int_set(&s->turned, turned);
 }
 
 static GstPadProbeReturn on_pad(GstPad *pad, GstPadProbeInfo *info, gpointer data) {
@@ -763,6 +770,10 @@ int bus_seek(void *element, int64_t start, int64_t stop) {
   return gst_element_seek(element, 1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_ACCURATE, GST_SEEK_TYPE_SET, start, t, stop);
 }
 
+int bus_seek_key(void *element, int64_t start) {
+  return gst_element_seek(element, 1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT | GST_SEEK_FLAG_SNAP_BEFORE, GST_SEEK_TYPE_SET, start, GST_SEEK_TYPE_NONE, -1);
+}
+
 // ---- key frames only ----
 
 enum { H265_RADL_N = 6, H265_RASL_R = 9, H265_BLA = 16, H265_CRA = 21, H265_PARAMETERS = 32 };
@@ -994,6 +1005,13 @@ int bus_pull_unit(void *appsink, int64_t wait_ns, bus_unit *u) {
     u->pts = time_or_none(GST_BUFFER_PTS(b));
     u->dts = time_or_none(GST_BUFFER_DTS(b));
     u->duration = time_or_none(GST_BUFFER_DURATION(b));
+    const GstSegment *segment = gst_sample_get_segment(sample);
+    guint64 at = 0;
+    if (u->pts >= 0 && segment && segment->format == GST_FORMAT_TIME) {
+      int sign = gst_segment_to_stream_time_full(segment, GST_FORMAT_TIME, (guint64)u->pts, &at);
+      u->placed = sign != 0;
+      u->at = sign < 0 ? -(int64_t)at : (int64_t)at;
+    }
     u->delta = GST_BUFFER_FLAG_IS_SET(b, GST_BUFFER_FLAG_DELTA_UNIT);
   }
   gst_sample_unref(sample);
@@ -1008,6 +1026,19 @@ char *bus_format(void *appsink) {
   char *name = gst_caps_get_size(caps) > 0 ? g_strdup(gst_structure_get_name(gst_caps_get_structure(caps, 0))) : NULL;
   gst_caps_unref(caps);
   return name;
+}
+
+int bus_turned(void *appsink) {
+  GstPad *pad = gst_element_get_static_pad(appsink, "sink");
+  int turned = 0;
+  GstEvent *e;
+  for (guint i = 0; (e = gst_pad_get_sticky_event(pad, GST_EVENT_TAG, i)); i++) { // of the stream, and of the file
+    int one = orientation_of(e);
+    if (one >= 0) turned = one;
+    gst_event_unref(e);
+  }
+  gst_object_unref(pad);
+  return turned;
 }
 
 // ---- what is installed ----

@@ -82,6 +82,8 @@ void bus_even_times(void *element, int64_t period_ns);
 void bus_key_frames_only(void *bin, bus_sink *s);
 
 int bus_seek(void *element, int64_t start_ns, int64_t stop_ns);
+// Goes to the key frame before a time; 0 when it cannot.
+int bus_seek_key(void *element, int64_t start_ns);
 // -1 when not known.
 int64_t bus_duration(void *element);
 // The length in bytes of what the source element of a uridecodebin reads; -1 when not known.
@@ -91,6 +93,8 @@ int64_t bus_source_bytes(void *uridecodebin);
 typedef struct {
   void *data;  // to be freed with g_free
   int64_t size, pts, dts, duration;  // ns; -1: none
+  int64_t at;  // ns: the stream time of pts, where placed says that it is known; it may be below 0
+  int placed;
   int delta;   // it needs others to be decoded
 } bus_unit;
 
@@ -98,6 +102,8 @@ typedef struct {
 int bus_pull_unit(void *appsink, int64_t wait_ns, bus_unit *u);
 // The name of the format that an appsink gets, to be freed; NULL when it is not known.
 char *bus_format(void *appsink);
+// Says whether what an appsink has got is to be turned or mirrored, as its tags say.
+int bus_turned(void *appsink);
 
 // Pushes a copy of an I420 picture without padding; the GstFlowReturn.
 int bus_push(void *appsrc, const void *data, int width, int height, uint64_t pts, uint64_t duration);

@@ -38,8 +38,10 @@ var liveEncoders = []struct{ element, launch string }{
 	{"openh264enc", "openh264enc rate-control=quality gop-size=50 complexity=low"},
 }
 
-// OpenEncoded opens a source for its encoded video: H.264 and H.265 of a file as they lie in it, and
-// everything else, cameras too, encoded to H.264. Fields of s beside the URL and the name say nothing.
+// OpenEncoded opens a source for its encoded video: H.264 and H.265 of a file as they lie in it, unless
+// they are to be turned, and everything else, cameras too, encoded to H.264. A file begins at the last
+// key frame before s.Start or behind that, not after s.Start, and at its beginning if there is no way.
+// Fields of s beside the URL, the name and Start say nothing.
 func (m *Media) OpenEncoded(ctx context.Context, s pipeline.Source) (pipeline.EncodedStream, error) {
 	p, err := planOf(pipeline.Source{URL: s.URL, Name: s.Name})
 	if err != nil {
@@ -57,7 +59,7 @@ func (m *Media) OpenEncoded(ctx context.Context, s pipeline.Source) (pipeline.En
 			return nil, err
 		}
 	}
-	if err := e.start(ctx, format); err != nil {
+	if err := e.start(ctx, format, s.Start); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -79,18 +81,22 @@ type encoded struct {
 	failed error // of Close
 }
 
-// format finds out how a file is encoded.
+// format finds out how a file is encoded; what is to be turned has to be encoded anew, and has none.
 func (e *encoded) format(ctx context.Context) (string, error) {
 	launch := `uridecodebin name=source caps="video/x-h264;video/x-h265;video/x-raw(ANY)" expose-all-streams=false` + fmt.Sprintf(unitSink, 2)
 	if err := e.play(ctx, launch, gst.StatePaused); err != nil {
 		return "", err
 	}
-	format := take(C.bus_format(e.pipe.unsafeElement("sink")))
+	sink := e.pipe.unsafeElement("sink")
+	format := take(C.bus_format(sink))
+	if C.bus_turned(sink) != 0 {
+		format = ""
+	}
 	return format, e.pipe.stop()
 }
 
-// start plays the source as its format asks for.
-func (e *encoded) start(ctx context.Context, format string) error {
+// start plays the source as its format asks for, from a time on.
+func (e *encoded) start(ctx context.Context, format string, from time.Duration) error {
 	head, body := e.plan.items[0].head, wholeH264
 	switch format {
 	case "video/x-h264":
@@ -109,7 +115,32 @@ func (e *encoded) start(ctx context.Context, format string) error {
 		body = evenly + " ! " + queue + " ! " + encoder + " ! " + wholeH264
 	}
 	e.end = make(chan struct{})
-	return e.play(ctx, head+" ! "+body+fmt.Sprintf(unitSink, unitsAhead), gst.StatePlaying)
+	launch := head + " ! " + body + fmt.Sprintf(unitSink, unitsAhead)
+	if from <= 0 || !e.plan.local || !e.plan.seek {
+		return e.play(ctx, launch, gst.StatePlaying)
+	}
+	if err := e.play(ctx, launch, gst.StatePaused); err != nil {
+		return err
+	}
+	if err := e.seek(ctx, from, format == ""); err != nil {
+		return errors.Join(err, e.pipe.stop())
+	}
+	return nil
+}
+
+// seek goes to a time, or to the key frame before it, and plays.
+func (e *encoded) seek(ctx context.Context, to time.Duration, exact bool) error {
+	seek := func() C.int { return C.bus_seek_key(e.pipe.pipeline.Unsafe(), C.int64_t(to)) }
+	if exact {
+		seek = func() C.int { return C.bus_seek(e.pipe.pipeline.Unsafe(), C.int64_t(to), -1) }
+	}
+	if seek() != 0 {
+		if err := e.settle(ctx); err != nil {
+			return err
+		}
+	}
+	e.diag.frames = true // it has some, be it none from there on
+	return e.pipe.state(gst.StatePlaying, time.Until(deadline(ctx)))
 }
 
 func liveEncoder() (string, error) {
@@ -240,6 +271,9 @@ func (e *encoded) unit(c *C.bus_unit) pipeline.AccessUnit {
 	u.DTS = max(u.DTS, e.last)
 	if e.last = u.DTS; u.PTS < 0 {
 		u.PTS = u.DTS
+	}
+	if u.At = time.Duration(c.at); c.placed == 0 {
+		u.At = u.PTS
 	}
 	return u
 }

@@ -282,3 +282,108 @@ func TestEncodePictures(t *testing.T) {
 		t.Errorf("nothing is encoded: %v, closed %d times", err, nothing.closed)
 	}
 }
+
+// TestEncodedFrom begins in the middle, at the key frame before. Each picture has the place in the file that it has from the beginning.
+func TestEncodedFrom(t *testing.T) {
+	t.Parallel()
+	const source = "videotestsrc num-buffers=100 ! video/x-raw,format=I420,width=160,height=120,framerate=20/1 ! "
+	for name, c := range map[string]struct {
+		file, launch string
+		first        time.Duration
+	}{
+		"MP4 with B-frames": {"v.mp4", source + "x264enc key-int-max=20 bframes=2 ! mp4mux", 2 * time.Second},
+		"Matroska":          {"v.mkv", source + "x264enc key-int-max=20 bframes=2 ! matroskamux", 2 * time.Second},
+		"encoded anew":      {"v.webm", source + "vp8enc keyframe-max-dist=20 ! webmmux", 0},
+	} {
+		path := build(t, c.file, c.launch)
+		whole := map[time.Duration]bool{}
+		_, list := units(t, newMedia(t), path, 1000)
+		for i, u := range list {
+			whole[u.At.Round(time.Millisecond)] = true
+			if i == 0 && (u.At < -time.Millisecond || u.At > time.Millisecond) {
+				t.Errorf("%s: it begins at %s", name, u.At)
+			}
+		}
+		st, err := newMedia(t).OpenEncoded(t.Context(), pipeline.Source{URL: path, Start: 2500 * time.Millisecond})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		n := 0
+		for ; ; n++ {
+			u, err := st.Next(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: unit %d: %v", name, n, err)
+			}
+			if at := u.At.Round(time.Millisecond); n == 0 && c.first == 0 && at >= 2*time.Second && at <= 2500*time.Millisecond {
+				c.first = at // an encoder may begin wherever it likes
+			}
+			if n == 0 && (!u.Key || u.At.Round(time.Millisecond) != c.first) || !whole[u.At.Round(time.Millisecond)] {
+				t.Errorf("%s: unit %d is at %s, key %t; want one at %s first", name, n, u.At, u.Key, c.first)
+			}
+		}
+		if want := 100 - int(c.first/(50*time.Millisecond)); n != want {
+			t.Errorf("%s: %d units, want %d", name, n, want)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	path := build(t, "v.mp4", source+"x264enc ! mp4mux")
+	st, err := newMedia(t).OpenEncoded(t.Context(), pipeline.Source{URL: path, Start: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	for n := 0; ; n++ {
+		if _, err := st.Next(t.Context()); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil || n > 100 {
+			t.Fatalf("after its end: unit %d, %v", n, err)
+		}
+	}
+}
+
+// TestEncodedTurned sends the pictures of a file that is to be turned upright, as they are analysed.
+func TestEncodedTurned(t *testing.T) {
+	t.Parallel()
+	for name, upright := range map[string]bool{"to be turned": false, "upright": true} {
+		path := build(t, "a.mp4", "videotestsrc pattern=gradient num-buffers=20 ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! x264enc ! mp4mux")
+		if !upright {
+			quarterTurn(t, path)
+		}
+		_, list := units(t, newMedia(t), path, 1000)
+		if len(list) != 20 {
+			t.Fatalf("%s: %d units", name, len(list))
+		}
+		var raw []byte
+		for _, u := range list {
+			for _, nal := range u.NALs {
+				raw = append(append(raw, 0, 0, 0, 1), nal...)
+			}
+		}
+		sent := t.TempDir() + "/sent.h264"
+		if err := os.WriteFile(sent, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		_, err := drain(t, open(t, newMedia(t), pipeline.Source{URL: sent}), func(f core.Frame, p pipeline.Picture) {
+			n++
+			if upright {
+				if f.Caps.Width != 320 || f.Caps.Height != 240 {
+					t.Errorf("%s: %v", name, f.Caps)
+				}
+				return
+			}
+			g := gray(t, p)
+			if f.Caps.Width != 240 || f.Caps.Height != 320 || g[10*240+235] > 60 || g[10*240+5] < 180 {
+				t.Fatalf("%s: %v: luma %d left, %d right", name, f.Caps, g[10*240+5], g[10*240+235])
+			}
+		})
+		if err != nil || n != 20 {
+			t.Errorf("%s: %d pictures, %v", name, n, err)
+		}
+	}
+}

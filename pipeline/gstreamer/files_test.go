@@ -82,19 +82,25 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestRotated plays a file whose track is to be turned: the pictures come upright.
-func TestRotated(t *testing.T) {
-	t.Parallel()
-	path := build(t, "a.mp4", "videotestsrc pattern=gradient num-buffers=20 ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! x264enc ! mp4mux")
+// quarterTurn has the track of an MP4 file be turned a quarter clockwise.
+func quarterTurn(t testing.TB, path string) {
+	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	turn := []byte{0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0}
-	copy(b[bytes.Index(b, []byte("tkhd"))+44:], turn) // the matrix of the track: a quarter turn clockwise
+	copy(b[bytes.Index(b, []byte("tkhd"))+44:], turn) // the matrix of the track
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestRotated plays a file whose track is to be turned: the pictures come upright.
+func TestRotated(t *testing.T) {
+	t.Parallel()
+	path := build(t, "a.mp4", "videotestsrc pattern=gradient num-buffers=20 ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! x264enc ! mp4mux")
+	quarterTurn(t, path)
 	st := open(t, newMedia(t), pipeline.Source{URL: path})
 	frames, err := drain(t, st, func(f core.Frame, p pipeline.Picture) {
 		g := gray(t, p)

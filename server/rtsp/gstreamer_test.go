@@ -61,8 +61,8 @@ func TestRealClip(t *testing.T) {
 	if err := src.Close(); err != nil || len(want) != 35 {
 		t.Fatalf("%d pictures, %v", len(want), err)
 	}
-	s := listen(t, Config{Key: []byte("key"), Open: func(ctx context.Context, n core.StreamNumber) (pipeline.EncodedStream, error) {
-		return m.OpenEncoded(ctx, pipeline.Source{URL: path})
+	s := listen(t, Config{Key: []byte("key"), Open: func(ctx context.Context, _ core.StreamNumber, from time.Duration) (pipeline.EncodedStream, error) {
+		return m.OpenEncoded(ctx, pipeline.Source{URL: path, Start: from})
 	}})
 	u := mustURL(t, s, 1)
 	v, err := watch(t, u, gortsplib.TransportTCP)

@@ -48,7 +48,9 @@ type relay struct {
 	// run alone uses these.
 	track  *description.Media
 	encode func([][]byte) ([]*rtp.Packet, error)
+	src    pipeline.EncodedStream
 	clock  timeline
+	step   step
 }
 
 // acquire gives the relay of a stream to a connection or session, and opens it for the first.
@@ -110,7 +112,7 @@ func (r *relay) run() {
 		r.s.mu.Unlock()
 	}()
 	defer r.halt()
-	src, first, err := r.open()
+	src, first, err := r.open(0)
 	if err == nil {
 		err = r.announce(src.Codec(), first)
 		if err != nil {
@@ -129,22 +131,23 @@ func (r *relay) run() {
 		_ = src.Close()
 		return
 	}
-	if err := r.relay(src, first); err != nil && r.life.Err() == nil {
+	r.src = src
+	if err := r.relay(first); err != nil && r.life.Err() == nil {
 		r.s.log.Warn("a stream is no longer served", "stream", r.n, "err", err)
 	}
 }
 
-// open opens the stream until its first picture is there.
-func (r *relay) open() (pipeline.EncodedStream, pipeline.AccessUnit, error) {
-	limit := core.Faultf(core.SourceOpen, "rtsp", "stream", "no picture came within %s", r.s.cfg.OpenLimit)
-	ctx, cancel := context.WithTimeoutCause(r.life, r.s.cfg.OpenLimit, limit)
+// open opens the stream, a file from a place on, until its first picture is there. At the end of a
+// file there is none, but io.EOF.
+func (r *relay) open(from time.Duration) (pipeline.EncodedStream, pipeline.AccessUnit, error) {
+	ctx, cancel := r.opening()
 	defer cancel()
-	src, err := r.s.cfg.Open(ctx, r.n)
+	src, err := r.s.cfg.Open(ctx, r.n, from)
 	if err != nil {
 		return nil, pipeline.AccessUnit{}, err
 	}
 	first, err := src.Next(ctx)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && from == 0 {
 		err = core.Faultf(core.SourceFormat, "rtsp", "stream", "it has no picture")
 	}
 	if err != nil {
@@ -208,27 +211,20 @@ func formatOf(codec pipeline.Codec, first pipeline.AccessUnit) (format.Format, f
 }
 
 // relay sends pictures until the source breaks or nobody watches; a file is begun again at its end.
-func (r *relay) relay(src pipeline.EncodedStream, u pipeline.AccessUnit) (err error) {
-	defer func() { _ = src.Close() }()
-	r.clock.start(time.Now(), u)
+func (r *relay) relay(u pipeline.AccessUnit) (err error) {
+	defer func() { _ = r.src.Close() }()
+	r.clock.first(time.Now(), u)
 	for {
-		if err := r.send(u, src.Live()); err != nil {
+		live := r.src.Live()
+		if !live {
+			if u, err = r.steer(u); err != nil {
+				return err
+			}
+		}
+		if err = r.send(u, live); err != nil {
 			return err
 		}
-		u, err = src.Next(r.life)
-		if errors.Is(err, io.EOF) && !src.Live() {
-			if err := src.Close(); err != nil {
-				return err
-			}
-			next, first, err := r.open()
-			if err != nil {
-				return err
-			}
-			src, u = next, first
-			r.clock.again(u)
-			continue
-		}
-		if err != nil {
+		if u, err = r.next(); err != nil {
 			return err
 		}
 	}
@@ -237,15 +233,14 @@ func (r *relay) relay(src pipeline.EncodedStream, u pipeline.AccessUnit) (err er
 // send sends a picture when it is due.
 func (r *relay) send(u pipeline.AccessUnit, live bool) error {
 	due, stamp := r.clock.at(u)
-	if wait := time.Until(due); !live && wait > 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-r.life.Done():
-			return context.Cause(r.life)
+	wait := time.Until(due)
+	switch {
+	case live:
+	case wait > 0:
+		if err := r.sleep(wait); err != nil {
+			return err
 		}
-	} else if wait < -behind {
+	case wait < -behind && r.step.round == 0:
 		r.clock.slip(-wait)
 	}
 	packets, err := r.encode(u.NALs)

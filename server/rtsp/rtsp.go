@@ -28,14 +28,25 @@ type Config struct {
 	Advertise string // HOST or HOST:PORT that stands in URLs; empty: the host that the asker has used
 	// Key is what URLs are signed with; nil: everybody may watch.
 	Key []byte
-	// Open opens the video of a stream, again whenever a file has ended.
-	Open func(ctx context.Context, n core.StreamNumber) (pipeline.EncodedStream, error)
-	Log  hclog.Logger     // nil: none
-	Now  func() time.Time // nil: time.Now; of tokens
+	// Open opens the video of a stream, again whenever a file has ended; of a file from the last key
+	// frame before a place in it, or from its beginning where that cannot be found.
+	Open func(ctx context.Context, n core.StreamNumber, from time.Duration) (pipeline.EncodedStream, error)
+	// Round tells how a file is played elsewhere that is to be shown in step with that; false: it is
+	// not. nil: none is.
+	Round func(n core.StreamNumber) (Round, bool)
+	Log   hclog.Logger     // nil: none
+	Now   func() time.Time // nil: time.Now; of tokens
 
 	Viewers   int           // sessions at one time; 0: 100
 	OpenLimit time.Duration // until the first picture is there; 0: 15 s
 	Queue     int           // packets that wait for one viewer, a power of two; 0: 2048
+}
+
+// Round is one time that a file is played elsewhere.
+type Round struct {
+	Number uint64    // no two rounds of a stream have the same; not 0
+	Zero   time.Time // when the beginning of the file was due
+	Over   bool      // the file is at its end; another round is about to begin
 }
 
 // Server serves streams at rtsp://HOST:PORT/streams/N.
@@ -74,6 +85,9 @@ func Listen(c Config) (*Server, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Round == nil {
+		c.Round = func(core.StreamNumber) (Round, bool) { return Round{}, false }
 	}
 	c.Viewers, c.Queue, c.OpenLimit = orElse(c.Viewers, 100), orElse(c.Queue, 2048), orElse(c.OpenLimit, 15*time.Second)
 	s := &Server{cfg: c, log: c.Log, relays: map[core.StreamNumber]*relay{}}

@@ -30,6 +30,7 @@ type clip struct {
 	period time.Duration
 	size   int // bytes of a picture
 	live   bool
+	keys   int   // so many pictures from key frame to key frame; 0: the first alone is one
 	fail   error // at the end, in place of io.EOF
 	at     int
 	closed *atomic.Int64
@@ -49,8 +50,9 @@ func (c *clip) Next(ctx context.Context) (pipeline.AccessUnit, error) {
 		}
 		return pipeline.AccessUnit{}, io.EOF
 	}
-	u := pipeline.AccessUnit{DTS: time.Second + time.Duration(c.at)*c.period, Key: c.at == 0}
+	u := pipeline.AccessUnit{DTS: time.Second + time.Duration(c.at)*c.period, Key: c.at == 0 || c.keys > 0 && c.at%c.keys == 0}
 	u.PTS = u.DTS + 2*c.period
+	u.At = u.PTS - time.Second
 	body := make([]byte, max(c.size, 8))
 	for i := range body {
 		body[i] = byte(1 + (c.at+i)%250)
@@ -76,13 +78,16 @@ type theatre struct {
 	make           func(n core.StreamNumber) (*clip, error)
 }
 
-func (o *theatre) open(_ context.Context, n core.StreamNumber) (pipeline.EncodedStream, error) {
+func (o *theatre) open(_ context.Context, n core.StreamNumber, from time.Duration) (pipeline.EncodedStream, error) {
 	c, err := o.make(n)
 	if err != nil {
 		return nil, err
 	}
 	o.opened.Add(1)
 	c.closed = &o.closed
+	if c.keys > 0 {
+		c.at = min(int(from/c.period)/c.keys*c.keys, c.frames)
+	}
 	return c, nil
 }
 

@@ -16,10 +16,19 @@ import (
 const standing = 10 * time.Second
 
 // Looping gives media that begins files again at their end, where they are played at their own
-// speed. Sessions see one source without an end: trackers, models and arenas stay.
-func Looping(m pipeline.Media) pipeline.Media { return looping{m} }
+// speed. Sessions see one source without an end: trackers, models and arenas stay. c is told where
+// they stand; nil: nobody is.
+func Looping(m pipeline.Media, c *Clocks) pipeline.Media {
+	if c == nil {
+		c = &Clocks{}
+	}
+	return looping{m, c}
+}
 
-type looping struct{ inner pipeline.Media }
+type looping struct {
+	inner  pipeline.Media
+	clocks *Clocks
+}
 
 // Open opens the source, for a file once for each time that it is played.
 func (l looping) Open(ctx context.Context, s pipeline.Source) (pipeline.MediaStream, error) {
@@ -29,7 +38,7 @@ func (l looping) Open(ctx context.Context, s pipeline.Source) (pipeline.MediaStr
 	}
 	info := first.Info()
 	info.Frames, info.Duration = 0, 0
-	return &round{media: l.inner, source: s, info: info, now: first, began: time.Now(), closed: make(chan struct{})}, nil
+	return &round{media: l.inner, source: s, info: info, clock: l.clocks.open(s.Stream), now: first, began: time.Now(), closed: make(chan struct{})}, nil
 }
 
 // round is a file that is played over and over.
@@ -37,6 +46,7 @@ type round struct {
 	media  pipeline.Media
 	source pipeline.Source
 	info   pipeline.MediaInfo
+	clock  *clock
 	closed chan struct{}
 
 	// Next alone uses these.
@@ -66,6 +76,7 @@ func (r *round) Next(ctx context.Context) (core.Frame, pipeline.Picture, error) 
 		f, p, err := now.Next(ctx)
 		switch {
 		case errors.Is(err, io.EOF) && r.frames > 0:
+			r.clock.end()
 			if err := r.again(ctx); err != nil {
 				return core.Frame{}, nil, err
 			}
@@ -75,6 +86,7 @@ func (r *round) Next(ctx context.Context) (core.Frame, pipeline.Picture, error) 
 		}
 		r.frames++
 		r.last = time.Now()
+		r.clock.frame(f.PTS)
 		f.Seq, f.PTS = f.Seq+r.seqBase, f.PTS+r.ptsBase
 		r.lastSeq, r.lastPTS = f.Seq, f.PTS
 		return f, p, nil
@@ -151,6 +163,7 @@ func (r *round) Close() error {
 	case <-r.closed:
 	default:
 		close(r.closed)
+		r.clock.close()
 	}
 	return r.now.Close()
 }

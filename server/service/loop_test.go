@@ -17,7 +17,7 @@ import (
 func TestTheLastFrameIsSeenToo(t *testing.T) {
 	t.Parallel()
 	const every = 600 * time.Millisecond
-	s, err := service.Looping(pipelinetest.Playing(pipelinetest.Script{Frames: 2, Every: every, Live: true})).Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true})
+	s, err := service.Looping(pipelinetest.Playing(pipelinetest.Script{Frames: 2, Every: every, Live: true}), nil).Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestLooping(t *testing.T) {
 		s, err := pipelinetest.Script{Frames: frames, Every: 250 * time.Millisecond, Live: true}.Open()
 		opened = append(opened, s)
 		return s, err
-	}})
+	}}, nil)
 	s, err := m.Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true})
 	if err != nil {
 		t.Fatal(err)

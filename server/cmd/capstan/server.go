@@ -62,6 +62,7 @@ type server struct {
 	front     *front.Front
 	tracer    service.Tracer  // nil: none
 	viewing   service.Viewing // nil: none
+	clocks    service.Clocks  // of files that are analysed
 	native    *native.Handler
 	metrics   *observe.Metrics
 	site      *observe.Site
@@ -253,7 +254,7 @@ func (s *server) startTraces(ctx context.Context) (func(context.Context) error, 
 // startEngine makes an engine without capsules.
 func (s *server) startEngine(context.Context) (func(context.Context) error, error) {
 	s.host = host.New(host.Config{Log: s.log, Unsafe: s.cfg.Capsules.Unsafe})
-	s.pictures = push.New(service.Looping(s.media))
+	s.pictures = push.New(service.Looping(s.media, &s.clocks))
 	s.engine = pipeline.New(s.pictures, s.log)
 	return func(context.Context) error { return errors.Join(s.engine.Close(), s.host.Close()) }, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
@@ -15,7 +16,7 @@ func (s *server) startRTSP(context.Context) (func(context.Context) error, error)
 	if address == "" {
 		return nil, nil
 	}
-	c := rtsp.Config{Listen: address, Elsewhere: elsewhere, Advertise: s.cfg.RTSP.Advertise, Open: s.openVideo, Log: s.log.Named("rtsp")}
+	c := rtsp.Config{Listen: address, Elsewhere: elsewhere, Advertise: s.cfg.RTSP.Advertise, Open: s.openVideo, Round: s.roundOf, Log: s.log.Named("rtsp")}
 	if s.cfg.NoAuth == config.Closed {
 		c.Key = s.box.Derive("rtsp")
 	}
@@ -28,7 +29,12 @@ func (s *server) startRTSP(context.Context) (func(context.Context) error, error)
 	return closing(viewing.Close), nil
 }
 
-func (s *server) openVideo(ctx context.Context, n core.StreamNumber) (pipeline.EncodedStream, error) {
+func (s *server) roundOf(n core.StreamNumber) (rtsp.Round, bool) {
+	r, ok := s.clocks.Round(n)
+	return rtsp.Round(r), ok
+}
+
+func (s *server) openVideo(ctx context.Context, n core.StreamNumber, from time.Duration) (pipeline.EncodedStream, error) {
 	svc := s.known.Load()
 	if svc == nil {
 		return nil, core.Faultf(core.Closed, "rtsp", "", "the server is starting")
@@ -40,5 +46,6 @@ func (s *server) openVideo(ctx context.Context, n core.StreamNumber) (pipeline.E
 	if seen != nil {
 		return s.media.EncodePictures(ctx, seen)
 	}
+	src.Start = from
 	return s.media.OpenEncoded(ctx, src)
 }
