@@ -126,19 +126,20 @@ async function show(answer, out, stop) {
   }
   const pre = make("pre", { tabindex: "0" });
   out.append(pre);
-  if (type.startsWith("text/event-stream")) {
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done || stop.aborted) return;
-      pre.textContent = (value + pre.textContent).slice(0, 20000);
-    }
-  }
   if (!type.includes("json") && !type.startsWith("text/")) {
     pre.textContent = `${(await answer.blob()).size} bytes`;
     return;
   }
-  const text = await answer.text();
+  if (!answer.body) return;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (stop.aborted) return;
+    if (done) break;
+    text = type.startsWith("text/event-stream") ? (value + text).slice(0, 20000) : (text + value).slice(-4e6);
+    pre.textContent = text.slice(-20000);
+  }
   try {
     pre.textContent = JSON.stringify(JSON.parse(text), null, 2);
   } catch {
@@ -149,7 +150,7 @@ async function show(answer, out, stop) {
 // form lets one try an operation.
 function form(method, path, op) {
   const out = make("div", { role: "status" });
-  const fields = (op.parameters || []).map((p) => ({ p, input: make("input", { "aria-label": p.name, value: p.schema.default }) }));
+  const fields = (op.parameters || []).map(resolve).map((p) => ({ p, input: make("input", { "aria-label": p.name, value: p.schema.default }) }));
   const content = (op.requestBody || {}).content;
   const type = content && Object.keys(content)[0];
   const json = type && type.includes("json");
@@ -200,7 +201,8 @@ function operation(method, path, op) {
     details.append(form(method, path, op));
     const body = Object.values((op.requestBody || {}).content || {})[0];
     if (body && body.schema) details.append(make("h3", {}, "What the body has"), members(body.schema));
-    for (const [status, answer] of Object.entries(op.responses || {})) {
+    for (const [status, said] of Object.entries(op.responses || {})) {
+      const answer = resolve(said);
       const content = Object.values(answer.content || {})[0];
       details.append(make("h3", {}, `${status}: ${answer.description}`));
       if (content && content.schema && status < "400") details.append(members(content.schema));
