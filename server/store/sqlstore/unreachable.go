@@ -26,8 +26,12 @@ func unreachable(name string, err error) *core.Fault {
 	if strings.HasPrefix(c.Host, "/") {
 		at = c.Host // a socket's folder
 	}
-	f.Err = fmt.Errorf("%s at %s does not let the user %q into the database %q: %s", name, at, c.User, c.Database, connectCause(err))
-	f.Hint = "is it running there, and are user, password and name in database (CAPSTAN_DATABASE, --database) right?"
+	f.Err = fmt.Errorf("%s at %s does not answer: %s", name, at, connectCause(err))
+	f.Hint = "is it running there, and is the address in database (CAPSTAN_DATABASE, --database) right?"
+	if errors.As(err, new(*pgconn.PgError)) {
+		f.Err = fmt.Errorf("%s at %s does not let the user %q into the database %q: %s", name, at, c.User, c.Database, connectCause(err))
+		f.Hint = "are user, password and name in database (CAPSTAN_DATABASE, --database) right?"
+	}
 	return f
 }
 
