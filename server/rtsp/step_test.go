@@ -1,7 +1,9 @@
 package rtsp
 
 import (
+	"bytes"
 	"context"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -190,7 +192,7 @@ func TestStep(t *testing.T) {
 	}
 }
 
-// block is a clip of 6 s at 20 pictures a second on which a bright block goes from left to right.
+// A clip of 6 s at 20 pictures a second, on which a bright block goes from left to right.
 const (
 	blockFrames = 120
 	blockPeriod = 50 * time.Millisecond
@@ -198,7 +200,8 @@ const (
 	blockHeight = 240
 )
 
-func blockClip(t *testing.T) string {
+// blockClip makes it; turned says that it is to be turned a quarter clockwise.
+func blockClip(t *testing.T, turned bool) string {
 	t.Helper()
 	path := t.TempDir() + "/block.mp4"
 	caps := core.Caps{Format: core.I420, Width: blockWidth, Height: blockHeight, RateN: 20, RateD: 1, Matrix: core.BT601}
@@ -221,6 +224,18 @@ func blockClip(t *testing.T) string {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if !turned {
+		return path
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	matrix := []byte{0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0}
+	copy(b[bytes.Index(b, []byte("tkhd"))+44:], matrix)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return path
 }
 
@@ -240,8 +255,15 @@ func sees(t *testing.T, began time.Time, st pipeline.MediaStream) (sight, error)
 		return sight{}, err
 	}
 	plane := v.Layout.Planes[0]
-	row := v.Arena.Bytes()[int(plane.Offset)+120*plane.Stride:][:blockWidth]
-	first := slices.IndexFunc(row, func(b byte) bool { return b > 130 })
+	pixels := v.Arena.Bytes()[plane.Offset:]
+	along, across := 1, plane.Stride
+	if v.Layout.Height > v.Layout.Width { // it was turned
+		along, across = across, along
+	}
+	first := 0
+	for first < blockWidth-1 && pixels[first*along+120*across] <= 130 {
+		first++
+	}
 	return sight{time.Since(began), time.Duration(first) * blockPeriod / 2}, nil
 }
 
@@ -249,11 +271,20 @@ func sees(t *testing.T, began time.Time, st pipeline.MediaStream) (sight, error)
 // stopped and started: the same place is seen at the same time.
 func TestInStep(t *testing.T) {
 	t.Parallel()
+	for name, turned := range map[string]bool{"as it lies in the file": false, "encoded anew": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			watchInStep(t, blockClip(t, turned))
+		})
+	}
+}
+
+func watchInStep(t *testing.T, path string) {
 	m, err := gstreamer.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, began := blockClip(t), time.Now()
+	began := time.Now()
 	var clocks service.Clocks
 	looping := service.Looping(m, &clocks)
 	s := listen(t, Config{
