@@ -51,7 +51,7 @@ run: build ## run the demo; SOURCE=video.mp4 for your own, CLIP=street for a rea
 	echo "wrote $(OUT)/demo.jsonl and $(OUT)/demo.mp4"
 
 test: setup ## run every test, with the race detector; networks and whole clips without it
-	@.ci/setup ca-certificates curl && sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
+	@.ci/setup ca-certificates curl jq && sdk/onnx/fetch || echo "capstan: tests of capsules with networks will be skipped"
 	@.ci/setup $(PYTHON) || echo "capstan: tests of capsules in Python will be skipped"
 	@.ci/setup postgresql || echo "capstan: the tests of PostgreSQL will be skipped"
 	@if /usr/bin/python3 -c 'import grpc, numpy, google.protobuf, pytest' 2>/dev/null; then \

@@ -131,6 +131,9 @@ func searchPython(ctx context.Context, env []string) (python, error) {
 		if err == nil {
 			return py, nil
 		}
+		if ctx.Err() != nil {
+			return python{}, core.Faultf(core.Cancelled, "find python", path, "%w", context.Cause(ctx))
+		}
 		tried = append(tried, fmt.Errorf("%s: %w", path, err))
 	}
 	if len(tried) == 0 {
