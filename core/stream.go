@@ -1,6 +1,11 @@
 package core
 
-import "time"
+import (
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
 
 // StreamNumber is given by the store; it is unique within a server, from 1.
 type StreamNumber int64
@@ -77,6 +82,44 @@ type Vector struct {
 	Blob     BlobID    // the picture that it was made from; 0: it was given as it is
 	Encoder  EncoderID // empty: it was given as it is, for any encoder of the class
 	Values   Encoding
+	Given    []float64 // the numbers as they were given, where Values are rounded; else nil
+}
+
+// Rounded gives the numbers of a vector, and what they are rounded from; that is nil where they are
+// written the same.
+func Rounded(numbers []float64) (values Encoding, given []float64) {
+	values = make(Encoding, len(numbers))
+	for i, x := range numbers {
+		values[i] = float32(x)
+		if given == nil && asWritten(values[i]) != x {
+			given = slices.Clone(numbers)
+		}
+	}
+	return values, given
+}
+
+// Numbers gives the vector as it was given. The caller owns it.
+func (v Vector) Numbers() []float64 {
+	if v.Given != nil {
+		return slices.Clone(v.Given)
+	}
+	out := make([]float64, len(v.Values))
+	for i, x := range v.Values {
+		out[i] = asWritten(x)
+	}
+	return out
+}
+
+// asWritten gives the number that x is written as: 0.1 of the float32 that is nearest to it.
+func asWritten(x float32) float64 {
+	if f := float64(x); f == math.Trunc(f) || math.IsNaN(f) {
+		return f
+	}
+	f, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(x)
+	}
+	return f
 }
 
 // CapsuleSetting is what is set for a capsule, for all streams or for one.

@@ -137,7 +137,7 @@ type API interface {
 	SaveIdentity(ctx context.Context, c Caller, i core.Identity) (core.Identity, error)
 	DeleteIdentity(ctx context.Context, c Caller, id int64) error
 	AddImage(ctx context.Context, c Caller, id int64, class string, blob core.BlobID) (core.Vector, error)
-	AddVector(ctx context.Context, c Caller, id int64, class string, values core.Encoding) (core.Vector, error)
+	AddVector(ctx context.Context, c Caller, id int64, class string, numbers []float64) (core.Vector, error)
 	Vectors(ctx context.Context, c Caller, f store.VectorFilter) ([]core.Vector, error)
 	Vector(ctx context.Context, c Caller, id core.VectorID) (core.Vector, error)
 	DeleteVectors(ctx context.Context, c Caller, f store.VectorFilter) error

@@ -190,9 +190,25 @@ func (s *Service) Setting(ctx context.Context, c Caller, capsule string, n core.
 	if n == 0 && err == nil {
 		v := settings{capsule: {0: out}}
 		on := v.active(running.Declaration(), 0)
-		out.Active, out.Options = &on, s.valuesOf(running, v)
+		out.Active, out.Options = &on, asSet(running.Declaration(), s.valuesOf(running, v), out.Options)
 	}
 	return out, err
+}
+
+// asSet gives values with durations as they were set where that was as seconds, which may have more
+// digits.
+func asSet(d core.Declaration, values core.Values, set map[string]any) map[string]any {
+	out := maps.Clone(values)
+	for name, v := range set {
+		o, ok := d.Option(name)
+		if _, text := v.(string); text || !ok || o.Type != core.DurationOption {
+			continue
+		}
+		if x, err := o.Check(v); err == nil && x == out[name] {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // SetOptions replaces the options of a capsule for a stream, or all (0); with merge it changes

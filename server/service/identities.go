@@ -272,7 +272,7 @@ func overlap(a, b core.Box) float64 {
 
 // AddVector keeps a vector as it is given, for any encoder of the class. Exhausted on "vector"
 // when it is too long, Exists on "encoding" when the identity has it.
-func (s *Service) AddVector(ctx context.Context, c Caller, id int64, class string, values core.Encoding) (core.Vector, error) {
+func (s *Service) AddVector(ctx context.Context, c Caller, id int64, class string, numbers []float64) (core.Vector, error) {
 	none := core.Vector{}
 	if err := may(c, core.Editor); err != nil {
 		return none, err
@@ -280,13 +280,14 @@ func (s *Service) AddVector(ctx context.Context, c Caller, id int64, class strin
 	if _, err := s.Identity(ctx, c, id); err != nil {
 		return none, err
 	}
-	if len(values) > match.MaxDim {
-		return none, core.Faultf(core.Exhausted, "", "vector", "it has %d numbers; want at most %d", len(values), match.MaxDim)
+	if len(numbers) > match.MaxDim {
+		return none, core.Faultf(core.Exhausted, "", "vector", "it has %d numbers; want at most %d", len(numbers), match.MaxDim)
 	}
+	values, given := core.Rounded(numbers)
 	zero := true
 	for i, v := range values {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return none, invalid("encodings", "number %d is %v", i, v)
+			return none, invalid("encodings", "number %d is %v, which does not fit into 32 bits", i, numbers[i])
 		}
 		zero = zero && v == 0
 	}
@@ -303,7 +304,7 @@ func (s *Service) AddVector(ctx context.Context, c Caller, id int64, class strin
 	if slices.ContainsFunc(there, func(v core.Vector) bool { return slices.Equal(v.Values, values) }) {
 		return none, core.Faultf(core.Exists, "", "encoding", "identity %d has this vector already", id)
 	}
-	return s.saveVectors(ctx, c, "add vector", []core.Vector{{Identity: id, Class: class, Values: slices.Clone(values)}})
+	return s.saveVectors(ctx, c, "add vector", []core.Vector{{Identity: id, Class: class, Values: values, Given: given}})
 }
 
 // encodes says whether a capsule encodes objects of the class.

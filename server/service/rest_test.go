@@ -327,14 +327,14 @@ func TestIdentities(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "no name", named(""))
-	vector := func(values ...float32) error {
+	vector := func(values ...float64) error {
 		_, err := w.AddVector(t.Context(), editor, i.ID, "face", values)
 		return err
 	}
 	kindOn(t, vector(), core.Invalid, "encodings")
 	kindOn(t, vector(0, 0), core.Invalid, "encodings")
-	kindOn(t, vector(float32(math.NaN())), core.Invalid, "encodings")
-	kindOn(t, vector(make([]float32, 1<<15)...), core.Exhausted, "vector")
+	kindOn(t, vector(math.NaN()), core.Invalid, "encodings")
+	kindOn(t, vector(make([]float64, 1<<15)...), core.Exhausted, "vector")
 	if err := vector(1, 0.1, 0); err != nil {
 		t.Fatal(err)
 	}

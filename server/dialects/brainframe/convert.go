@@ -331,6 +331,16 @@ func toOption(o core.Option) capsuleOption {
 	return w
 }
 
+// inSeconds gives a duration that was given as seconds, as it was given.
+func inSeconds(o core.Option, v any) (seconds any, ok bool) {
+	if _, text := v.(string); text || o.Type != core.DurationOption {
+		return nil, false
+	}
+	o.Type = core.FloatOption
+	seconds, err := o.Check(v)
+	return seconds, err == nil
+}
+
 // toValue gives a value of the option as the client takes it; a secret is never told.
 func toValue(o core.Option, v any) any {
 	if o.Type == core.SecretOption {
@@ -357,6 +367,9 @@ func toValues(d core.Declaration, values map[string]any) map[string]any {
 		if x, err := o.Check(v); err == nil {
 			m[name] = toValue(o, x)
 		}
+		if s, ok := inSeconds(o, v); ok {
+			m[name] = s
+		}
 	}
 	return m
 }
@@ -370,8 +383,7 @@ func toIdentity(i core.Identity) identity {
 }
 
 func toEncoding(v core.Vector) encoding {
-	w := encoding{ID: int64(v.ID), IdentityID: v.Identity, ClassName: v.Class, FromImage: orNull(v.Blob), Vector: make([]float32, len(v.Values))}
-	copy(w.Vector, v.Values)
+	w := encoding{ID: int64(v.ID), IdentityID: v.Identity, ClassName: v.Class, FromImage: orNull(v.Blob), Vector: v.Numbers()}
 	return w
 }
 

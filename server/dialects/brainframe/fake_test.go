@@ -53,7 +53,7 @@ type fake struct {
 	saveIdentity   func(context.Context, service.Caller, core.Identity) (core.Identity, error)
 	deleteIdentity func(context.Context, service.Caller, int64) error
 	addImage       func(context.Context, service.Caller, int64, string, core.BlobID) (core.Vector, error)
-	addVector      func(context.Context, service.Caller, int64, string, core.Encoding) (core.Vector, error)
+	addVector      func(context.Context, service.Caller, int64, string, []float64) (core.Vector, error)
 	vectors        func(context.Context, service.Caller, store.VectorFilter) ([]core.Vector, error)
 	vector         func(context.Context, service.Caller, core.VectorID) (core.Vector, error)
 	deleteVectors  func(context.Context, service.Caller, store.VectorFilter) error
@@ -366,7 +366,7 @@ func (k *fake) AddImage(ctx context.Context, c service.Caller, id int64, class s
 	return k.addImage(ctx, c, id, class, blob)
 }
 
-func (k *fake) AddVector(ctx context.Context, c service.Caller, id int64, class string, values core.Encoding) (core.Vector, error) {
+func (k *fake) AddVector(ctx context.Context, c service.Caller, id int64, class string, values []float64) (core.Vector, error) {
 	if k.addVector == nil {
 		unset("addVector")
 	}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/capstan-video/capstan/server/service"
 )
 
 // asked is a real server and an administrator who asks it.
@@ -156,6 +158,41 @@ func TestIdentitiesComeBackAsGiven(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("by %s: %s, want %s", by, got, want)
+		}
+	}
+}
+
+func TestVectorsComeBackAsGiven(t *testing.T) {
+	t.Parallel()
+	encoder := walker()
+	encoder.Decl.Name, encoder.Decl.Output.Encoded = "encoder_person", true
+	a := asked{t, realServer(t, func(c *service.Config) {
+		if err := c.Engine.Add(encoder); err != nil {
+			t.Fatal(err)
+		}
+	}).Config.Handler}
+	a.ok("POST", "/api/identities", `{"id":null,"unique_name":"ada","nickname":null,"metadata":{}}`)
+	for i, vector := range []string{"[0.1,-2,3e-7]", "[0.3333333333333333,1e-300]", "[0.12345679104328156,16777217]", "[0.30000000000000004]"} {
+		saved := a.ok("POST", "/api/identities/1/vectors", `{"class_name":"person","vector":`+vector+`}`)
+		want := fmt.Sprintf(`{"id":%d,"identity_id":1,"class_name":"person","from_image":null,"vector":%s}`, i+1, vector)
+		if read := a.ok("GET", fmt.Sprintf("/api/encodings/%d", i+1), ""); saved != want || read != want {
+			t.Errorf("saved %s, read %s, want %s", saved, read, want)
+		}
+	}
+}
+
+func TestOptionsComeBackAsGiven(t *testing.T) {
+	t.Parallel()
+	a := askReal(t)
+	a.ok("POST", "/api/streams", `{"id":null,"name":"s","premises_id":null,"connection_type":"ip_camera","connection_options":{"url":"rtsp://a"},"runtime_options":{},"metadata":{}}`)
+	for _, place := range []string{"/api/streams/1/plugins/detector_face/options", "/api/plugins/detector_face/options"} {
+		for _, option := range []string{
+			`"pause":0.3333333333333333`, `"pause":1.5`, `"pause":12345.678901234567`, `"threshold":0.12345678901234566`, `"most":9007199254740993`, `"label":" ü\n"`, `"flip":true`, `"mode":"exact"`,
+		} {
+			a.ok("PATCH", place, "{"+option+"}")
+			if got := a.ok("GET", place, ""); !strings.Contains(got, option) {
+				t.Errorf("%s: %s, want %s", place, got, option)
+			}
 		}
 	}
 }

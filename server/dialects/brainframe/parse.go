@@ -367,18 +367,18 @@ func parsePicture(v httpx.Value) (picture, error) {
 // vector is an encoding as it is given.
 type vector struct {
 	class  string
-	values core.Encoding
+	values []float64
 }
 
 func parseVector(v httpx.Value) (vector, error) {
 	r := open(v)
 	w := vector{class: need(r, "class_name", httpx.Value.Text)}
-	w.values = need(r, "vector", listOf(func(v httpx.Value) (float32, error) {
+	w.values = need(r, "vector", listOf(func(v httpx.Value) (float64, error) {
 		f, err := v.Float()
 		if err == nil && math.Abs(f) > math.MaxFloat32 {
 			err = v.Wrong("%v does not fit into 32 bits", f)
 		}
-		return float32(f), err
+		return f, err
 	}))
 	r.check("vector", len(w.values) > 0, "is empty")
 	return w, r.err

@@ -133,7 +133,7 @@ type encoding struct {
 	IdentityID int64     `json:"identity_id"`
 	ClassName  string    `json:"class_name"`
 	FromImage  *int64    `json:"from_image"`
-	Vector     []float32 `json:"vector"`
+	Vector     []float64 `json:"vector"`
 }
 
 type encodingClass struct {

@@ -564,11 +564,12 @@ func (w *world) setIdentities() {
 		}
 		return w.addTo(core.Vector{Identity: id, Class: class, Blob: b, Encoder: "e@1", Values: core.Encoding{0.5, 0.25}})
 	}
-	w.addVector = func(_ context.Context, _ service.Caller, id int64, class string, values core.Encoding) (core.Vector, error) {
+	w.addVector = func(_ context.Context, _ service.Caller, id int64, class string, numbers []float64) (core.Vector, error) {
 		if _, err := w.idents.get(id); err != nil {
 			return core.Vector{}, err
 		}
-		return w.addTo(core.Vector{Identity: id, Class: class, Values: values})
+		values, given := core.Rounded(numbers)
+		return w.addTo(core.Vector{Identity: id, Class: class, Values: values, Given: given})
 	}
 	w.fake.vectors = func(_ context.Context, _ service.Caller, f store.VectorFilter) ([]core.Vector, error) {
 		return w.vectors.list(chosen(f)), nil

@@ -258,7 +258,7 @@ func toIdentity(i core.Identity) identity {
 func toVector(v core.Vector, values bool) vector {
 	w := vector{ID: int64(v.ID), Identity: v.Identity, Class: v.Class, Blob: orNull(v.Blob), Encoder: string(v.Encoder)}
 	if values {
-		w.Values = append([]float32{}, v.Values...)
+		w.Values = v.Numbers()
 	}
 	return w
 }

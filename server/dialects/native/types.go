@@ -314,7 +314,7 @@ type imageInput struct {
 type vectorInput struct {
 	_      struct{}  `additionalProperties:"false"`
 	Class  string    `json:"class" required:"true" minLength:"1" maxLength:"1024"`
-	Values []float32 `json:"values" required:"true" minItems:"1"`
+	Values []float64 `json:"values" required:"true" minItems:"1"`
 }
 
 type vector struct {
@@ -323,7 +323,7 @@ type vector struct {
 	Class    string    `json:"class"`
 	Blob     *int64    `json:"blob" description:"The picture that it was made from; null: it was given as it is."`
 	Encoder  string    `json:"encoder" description:"The capsule and version that made it; empty: it was given as it is."`
-	Values   []float32 `json:"values,omitempty"`
+	Values   []float64 `json:"values,omitempty"`
 }
 
 type vectorPath struct {

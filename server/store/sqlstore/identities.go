@@ -133,6 +133,7 @@ type vectorRow struct {
 	Encoder    string
 	Vector     []byte
 	Digest     string
+	Given      []byte // float64, little endian; nil: as the vector
 }
 
 func (r *vectorRow) value() (core.Vector, error) {
@@ -140,8 +141,11 @@ func (r *vectorRow) value() (core.Vector, error) {
 		ID: core.VectorID(r.ID), Identity: r.IdentityID, Class: r.Class, Blob: core.BlobID(r.BlobID),
 		Encoder: core.EncoderID(r.Encoder), Values: make(core.Encoding, len(r.Vector)/4),
 	}
-	if len(r.Vector)%4 != 0 {
-		return v, fmt.Errorf("vector %d has %d bytes, which are no float32 numbers", r.ID, len(r.Vector))
+	if len(r.Vector)%4 != 0 || len(r.Given) != 0 && len(r.Given) != 2*len(r.Vector) {
+		return v, fmt.Errorf("vector %d has %d bytes, and %d as it was given, which are no float32 and float64 numbers", r.ID, len(r.Vector), len(r.Given))
+	}
+	for i := 0; i < len(r.Given); i += 8 {
+		v.Given = append(v.Given, math.Float64frombits(binary.LittleEndian.Uint64(r.Given[i:])))
 	}
 	for i := range v.Values {
 		v.Values[i] = math.Float32frombits(binary.LittleEndian.Uint32(r.Vector[4*i:]))
@@ -154,6 +158,14 @@ func float32s(values core.Encoding) []byte {
 	b := make([]byte, 0, 4*len(values))
 	for _, v := range values {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+// float64s gives numbers as bytes, little endian; nil of none.
+func float64s(numbers []float64) (b []byte) {
+	for _, v := range numbers {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
 	return b
 }
@@ -191,6 +203,9 @@ func (t *tx) SaveVector(v core.Vector) (core.VectorID, error) {
 	if n := len(v.Values); n == 0 || n > store.MaxVector {
 		c.refuse("the vector", "has %d numbers: it must have 1 to %d", n, store.MaxVector)
 	}
+	if v.Given != nil && len(v.Given) != len(v.Values) {
+		c.refuse("the vector", "has %d numbers, and %d as it was given", len(v.Values), len(v.Given))
+	}
 	if c.err != nil {
 		return 0, c.err
 	}
@@ -198,7 +213,7 @@ func (t *tx) SaveVector(v core.Vector) (core.VectorID, error) {
 	sum := sha256.Sum256(bytes)
 	r := vectorRow{
 		ID: int64(v.ID), IdentityID: v.Identity, Class: v.Class, BlobID: int64(v.Blob),
-		Encoder: string(v.Encoder), Vector: bytes, Digest: hex.EncodeToString(sum[:]),
+		Encoder: string(v.Encoder), Vector: bytes, Digest: hex.EncodeToString(sum[:]), Given: float64s(v.Given),
 	}
 	if err := t.admitVector(&r); err != nil {
 		return 0, err

@@ -77,10 +77,12 @@ func vectors(b *bench) {
 			{Identity: anna, Class: "car", Values: core.Encoding{1, 2}},
 			{Identity: bert, Class: "face", Values: odd},
 			{Identity: bert, Class: "face", Values: core.Encoding{1}},
+			{Identity: bert, Class: "bus", Values: core.Encoding{0.1, -1}, Given: []float64{0.1234567890123456, math.Copysign(math.SmallestNonzeroFloat64, -1)}},
 		}
 		for i := range want {
 			want[i].ID = must[core.VectorID](b)(tx.SaveVector(want[i]))
 		}
+		want[3].Given = []float64{3, math.MaxFloat64}
 		want[3].Values, want[3].Encoder = core.Encoding{3, 4}, "other@2"
 		must[core.VectorID](b)(tx.SaveVector(want[3]))
 		must[core.VectorID](b)(tx.SaveVector(want[3])) // as it is already
@@ -90,7 +92,7 @@ func vectors(b *bench) {
 		same(b, "all", get(tx.Vectors(store.VectorFilter{})), want)
 		same(b, "of one", get(tx.Vectors(store.VectorFilter{Identity: want[0].Identity})), want[:2])
 		same(b, "of a class", get(tx.Vectors(store.VectorFilter{Class: "car"})), want[1:2])
-		same(b, "of both", get(tx.Vectors(store.VectorFilter{Identity: want[2].Identity, Class: "face"})), want[2:])
+		same(b, "of both", get(tx.Vectors(store.VectorFilter{Identity: want[2].Identity, Class: "face"})), want[2:4])
 		same(b, "of none", get(tx.Vectors(store.VectorFilter{Class: "\x00"})), []core.Vector{})
 		one := must[core.Vector](b)(tx.Vector(want[0].ID))
 		same(b, "one", one, want[0])
@@ -101,6 +103,7 @@ func vectors(b *bench) {
 		same(b, "none deleted", count(tx.DeleteVectors(store.VectorFilter{Class: "dog"})), 0)
 		same(b, "deleted", count(tx.DeleteVectors(store.VectorFilter{Identity: want[2].Identity, Class: "face"})), 2)
 		b.ok(tx.DeleteVector(want[1].ID))
+		b.ok(tx.DeleteVector(want[4].ID))
 		same(b, "left", get(tx.Vectors(store.VectorFilter{})), want[:1])
 		same(b, "all deleted", count(tx.DeleteVectors(store.VectorFilter{})), 1)
 		same(b, "nothing left", get(tx.Vectors(store.VectorFilter{})), []core.Vector{})
@@ -123,6 +126,7 @@ func vectorsRefused(b *bench) {
 	b.refuse(core.NotFound, "identity", "nobody", save(core.Vector{Identity: hugeID, Class: "face", Values: core.Encoding{1}}))
 	b.refuse(core.NotFound, "blob", "no picture", save(core.Vector{Identity: anna, Blob: hugeID, Class: "face", Values: core.Encoding{1}}))
 	b.refuse(core.NotFound, "encoding", "not there", save(core.Vector{ID: hugeID, Identity: anna, Class: "face", Values: core.Encoding{1}}))
+	b.refuse(core.Invalid, "encoding", "given otherwise", save(core.Vector{Identity: anna, Class: "face", Values: core.Encoding{1}, Given: []float64{1, 2}}))
 	b.refuse(core.Invalid, "encoding", "no numbers", save(core.Vector{Identity: anna, Class: "face"}))
 	b.refuse(core.Invalid, "encoding", "too many numbers", save(core.Vector{Identity: anna, Class: "face", Values: make(core.Encoding, store.MaxVector+1)}))
 	b.update(func(tx store.Tx) { // the most that is allowed, and the same numbers for another class
