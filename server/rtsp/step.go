@@ -138,7 +138,7 @@ func (r *relay) await() error {
 		switch {
 		case !ok:
 			r.step.round = 0
-		case other.Number != r.step.round && !other.Over:
+		case other.Number != r.step.round:
 			return nil
 		case time.Now().After(end):
 			r.step.spent, r.step.round = r.step.round, 0

@@ -338,7 +338,7 @@ func watchInStep(t *testing.T, path string) {
 		}
 	}
 	follow(2 * time.Second) // alone
-	for phase, how := range []time.Duration{15 * time.Second, 5 * time.Second} {
+	for phase, how := range []time.Duration{13 * time.Second, 5 * time.Second} {
 		watched, analysed = nil, nil
 		work.Go(func() { analyse(how) })
 		follow(how)

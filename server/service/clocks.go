@@ -34,22 +34,22 @@ type clock struct {
 	id core.StreamID
 
 	// The lock of of is held.
+	opened time.Time // for the round; its first frame was there
 	round  uint64
-	frames int  // of the round
-	again  bool // it is not the first round
+	frames int // of the round
 	over   bool
 	now    time.Time // the earliest that the round can have begun, by the frames since turned
 	before time.Time // and by those of the window before
 	turned time.Time
 }
 
-// Round gives the round that a stream is in. False when it is not analysed, is no file, or is not
-// known to play yet.
+// Round gives the round that a stream is in. False when it is not analysed, is no file, or has not
+// begun.
 func (c *Clocks) Round(n core.StreamNumber) (Round, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.all[streamID(n)]
-	if k == nil || k.frames < 2 && !k.again && !k.over { // the first frame has waited for the session to begin
+	if k == nil || k.frames == 0 {
 		return Round{}, false
 	}
 	zero := k.now
@@ -61,7 +61,7 @@ func (c *Clocks) Round(n core.StreamNumber) (Round, bool) {
 
 // open gives the clock of a file that is opened. It takes the place of the one of its stream.
 func (c *Clocks) open(id core.StreamID) *clock {
-	k := &clock{of: c, id: id}
+	k := &clock{of: c, id: id, opened: c.time()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all == nil {
@@ -86,8 +86,10 @@ func (k *clock) frame(at core.PTS) {
 	zero := now.Add(-time.Duration(at))
 	switch {
 	case k.frames == 0 || k.over:
+		if k.opened.Before(zero) { // the first frame has waited for the session to begin
+			zero = k.opened
+		}
 		k.of.rounds++
-		k.again = k.frames > 0
 		k.round, k.frames, k.over = k.of.rounds, 0, false
 		k.now, k.before, k.turned = zero, zero, now
 	case now.Sub(k.turned) >= clockWindow:
@@ -96,6 +98,13 @@ func (k *clock) frame(at core.PTS) {
 		k.now = zero
 	}
 	k.frames++
+}
+
+// again notes that the file was opened anew.
+func (k *clock) again() {
+	k.of.mu.Lock()
+	defer k.of.mu.Unlock()
+	k.opened = k.of.time()
 }
 
 // end notes that the file is at its end.

@@ -128,6 +128,7 @@ func (r *round) again(ctx context.Context) error {
 		return errors.Join(r.closedFault(), next.Close())
 	default:
 	}
+	r.clock.again()
 	r.now, r.over, r.frames, r.began = next, false, 0, time.Now()
 	r.seqBase, r.ptsBase = r.lastSeq, r.lastPTS+core.PTS(period)
 	return nil
