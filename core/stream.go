@@ -112,7 +112,7 @@ func (v Vector) Numbers() []float64 {
 
 // asWritten gives the number that x is written as: 0.1 of the float32 that is nearest to it.
 func asWritten(x float32) float64 {
-	if f := float64(x); f == math.Trunc(f) || math.IsNaN(f) {
+	if f := float64(x); f == math.Trunc(f) && math.Abs(f) < 1<<24 || math.IsNaN(f) {
 		return f
 	}
 	f, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', -1, 32), 64)

@@ -161,6 +161,10 @@ func TestHours(t *testing.T) {
 	if got := play(a, counts(1, 1, 1, 1)); got != ".(.)" {
 		t.Errorf("got %s", got)
 	}
+	a.Hours.Off = true
+	if got := play(a, counts(1, 1, 1, 1)); got != "(..." {
+		t.Errorf("hours that are off: got %s", got)
+	}
 }
 
 func TestRestartSilenceAndClock(t *testing.T) {
