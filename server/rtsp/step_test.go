@@ -17,9 +17,35 @@ import (
 	"github.com/capstan-video/capstan/server/service"
 )
 
-// unit is a picture at a place, by a source that adds an hour to its times, and decodes 80 ms ahead.
+// unit is a picture at a place, by a source that adds an hour to its times.
 func unit(at time.Duration) pipeline.AccessUnit {
-	return pipeline.AccessUnit{At: at, PTS: time.Hour + at, DTS: time.Hour + at - 80*time.Millisecond}
+	return pipeline.AccessUnit{At: at, PTS: time.Hour + at, DTS: time.Hour + at}
+}
+
+// TestReordered sends pictures when they are to be decoded, with time stamps of when they are shown.
+func TestReordered(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	var l timeline
+	ahead := func(at time.Duration) pipeline.AccessUnit {
+		u := unit(at)
+		u.DTS -= 80 * time.Millisecond
+		return u
+	}
+	check := func(at, due time.Duration, shown time.Duration) {
+		t.Helper()
+		d, s := l.at(ahead(at))
+		if d.Sub(start) != due || s != uint32(shown*9/100_000) {
+			t.Errorf("the picture at %s is due after %s with %d, want %s and %d", at, d.Sub(start), s, due, shown*9/100_000)
+		}
+	}
+	l.first(start, ahead(0))
+	check(0, 0, 80*time.Millisecond)
+	check(time.Second, time.Second, 1080*time.Millisecond)
+	l.again()
+	check(0, 2*time.Second, 2080*time.Millisecond)
+	l.join(start.Add(2200*time.Millisecond), start.Add(2300*time.Millisecond), ahead(200*time.Millisecond))
+	check(200*time.Millisecond, 2420*time.Millisecond, 2500*time.Millisecond)
 }
 
 // TestTimeline has a file played alone, and be in step from behind and from ahead. When pictures are due

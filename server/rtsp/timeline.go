@@ -21,9 +21,7 @@ type timeline struct {
 	zero   time.Time     // when the beginning of the file is due in this round
 	late   time.Duration // by which all is sent later than it says; only out of step
 
-	// What the first picture of the file has.
-	begin   time.Duration // its place
-	reorder time.Duration // from when it is decoded to when it is shown
+	begin time.Duration // where the first picture of the file is
 
 	// Behind, pictures are due at from + (place - start) / speed, until that is before zero + place.
 	from  time.Time
@@ -36,10 +34,10 @@ type timeline struct {
 	period  time.Duration // between the last two
 }
 
-// first begins with the first picture of the file, now.
+// first begins with the first picture of the file, which is to be sent now.
 func (t *timeline) first(now time.Time, u pipeline.AccessUnit) {
-	t.begin, t.reorder = u.At, u.PTS-u.DTS
-	t.epoch, t.zero, t.speed, t.period, t.decoded = now, now, 1, 40*time.Millisecond, -1
+	t.begin, t.epoch, t.zero = u.At, now, now.Add(max(0, u.PTS-u.DTS))
+	t.speed, t.period, t.decoded = 1, 40*time.Millisecond, -1
 }
 
 // again begins another round, one period after the last picture of the round before.
@@ -58,7 +56,7 @@ func (t *timeline) opened() { t.end, t.decoded = 0, -1 }
 // place gives where in the file a picture is shown, and where it is decoded.
 func (t *timeline) place(u pipeline.AccessUnit) (shown, decoded time.Duration) {
 	shown = u.At - t.begin
-	return shown, min(shown, shown-(u.PTS-u.DTS)+t.reorder)
+	return shown, shown - max(0, u.PTS-u.DTS)
 }
 
 // join has the file begin at another time, from a picture on that comes next. What is behind then is
