@@ -90,7 +90,7 @@ func busy() service.Observation {
 func siteOf(s *scripted, data string) (*Site, *Metrics) {
 	m := NewMetrics("v1.2.3", data, func() Source { return s }, hclog.NewNullLogger())
 	site := NewSite(m, "users", true)
-	site.Open(func(context.Context) map[string]string { return nil }, s)
+	site.Open(func(context.Context) (_, _ map[string]string) { return nil, nil }, s)
 	return site, m
 }
 
@@ -315,7 +315,8 @@ func TestReady(t *testing.T) {
 	}{
 		"all well":     {Health{up, func() map[string]string { return nil }, func() bool { return true }}, `200 {"ready":true}`},
 		"no database":  {Health{down, func() map[string]string { return nil }, func() bool { return true }}, `503 {"ready":false,"reasons":{"database":"does not answer"}}`},
-		"two reasons":  {Health{down, func() map[string]string { return map[string]string{"a": "broken"} }, func() bool { return true }}, `503 {"ready":false,"reasons":{"capsule a":"broken","database":"does not answer"}}`},
+		"two reasons":  {Health{down, func() map[string]string { return map[string]string{"a": "broken"} }, func() bool { return true }}, `503 {"degraded":{"capsule a":"broken"},"ready":false,"reasons":{"database":"does not answer"}}`},
+		"a capsule":    {Health{up, func() map[string]string { return map[string]string{"a": "broken"} }, func() bool { return true }}, `200 {"degraded":{"capsule a":"broken"},"ready":true}`},
 		"it is ending": {Health{nil, nil, func() bool { return false }}, `503 {"ready":false,"reasons":{"server":"stopping"}}`},
 	} {
 		site, m := siteOf(&scripted{}, t.TempDir())

@@ -3,11 +3,9 @@ package observe
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"net/http/pprof"
 	profiles "runtime/pprof"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +20,9 @@ import (
 // checkTimeout bounds how long one look at the server's health takes.
 const checkTimeout = 3 * time.Second
 
-// Checks say what is not well, by name; an empty map is a server that is ready.
-type Checks func(context.Context) map[string]string
+// Checks say what keeps the server from answering, by name, and what it goes on without; nothing of
+// the first is a server that is ready.
+type Checks func(context.Context) (reasons, degraded map[string]string)
 
 // Site answers at /healthz, /readyz, /metrics and below /debug/pprof. Health needs no password: it
 // tells no more than what a request would find out.
@@ -96,12 +95,15 @@ func (s *Site) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
-	reasons := checks(ctx)
+	reasons, degraded := checks(ctx)
+	answer, status := map[string]any{"ready": len(reasons) == 0}, http.StatusOK
 	if len(reasons) > 0 {
-		write(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reasons": reasons})
-		return
+		answer["reasons"], status = reasons, http.StatusServiceUnavailable
 	}
-	write(w, http.StatusOK, map[string]any{"ready": true})
+	if len(degraded) > 0 {
+		answer["degraded"] = degraded
+	}
+	write(w, status, answer)
 }
 
 // let says whether the caller has the role, and answers otherwise.
@@ -172,21 +174,20 @@ type Health struct {
 	Ready func() bool
 }
 
-// Check is a Checks. It names what is wrong, not why: that may hold what is nobody's business.
-func (h Health) Check(ctx context.Context) map[string]string {
-	out := map[string]string{}
+// Check is a Checks. It names what is wrong, not why: that may hold what is nobody's business. A
+// server goes on without a capsule, so that one that does not run takes no server out of service.
+func (h Health) Check(ctx context.Context) (reasons, degraded map[string]string) {
 	if !h.Ready() {
-		out["server"] = "stopping"
-		return out
+		return map[string]string{"server": "stopping"}, nil
 	}
 	if h.Database(ctx) != nil {
-		out["database"] = "does not answer"
+		reasons = map[string]string{"database": "does not answer"}
 	}
-	broken := h.Broken()
-	for _, name := range slices.Sorted(maps.Keys(broken)) {
-		out["capsule "+name] = broken[name]
+	degraded = map[string]string{}
+	for name, state := range h.Broken() {
+		degraded["capsule "+name] = state
 	}
-	return out
+	return reasons, degraded
 }
 
 var _ Guard = (*service.Service)(nil)

@@ -71,7 +71,7 @@ func TestStartsWithoutACapsule(t *testing.T) {
 			}
 		}
 	}
-	holds("/readyz", 503, `"capsule tracker_bytetrack":"broken"`, `"capsule detector_torn":"unreadable"`)
+	holds("/readyz", 200, `"ready":true`, `"capsule tracker_bytetrack":"broken"`, `"capsule detector_torn":"unreadable"`)
 	holds("/capstan/v1/capsules/tracker_bytetrack", 200, `"state":"broken"`, "libnothing.so")
 	holds("/capstan/v1/capsules/detector_face_pigo", 200, `"state":"running"`, `"error":""`)
 	holds("/capstan/v1/states", 200, `"state":"running"`, "it runs without tracker_bytetrack", "libnothing.so")

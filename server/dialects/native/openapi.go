@@ -102,8 +102,9 @@ type alive struct {
 }
 
 type readiness struct {
-	Ready   bool              `json:"ready"`
-	Reasons map[string]string `json:"reasons,omitempty" description:"What is not well, by name."`
+	Ready    bool              `json:"ready"`
+	Reasons  map[string]string `json:"reasons,omitempty" description:"What keeps the server from answering, by name."`
+	Degraded map[string]string `json:"degraded,omitempty" description:"What the server goes on without, by name: capsules that do not run."`
 }
 
 type refusal struct {

@@ -195,7 +195,7 @@ func randomPages(b *bench) {
 	w := newPageWorld(b, 7)
 	w.grow()
 	w.grow()
-	for round := range 60 {
+	for round := range 30 {
 		switch do := w.chance.IntN(20); {
 		case do < 11:
 			w.begin(1 + w.chance.IntN(60))
@@ -209,7 +209,7 @@ func randomPages(b *bench) {
 			w.ok(w.s.Close())
 			w.s = w.open()
 		}
-		w.check(12)
+		w.check(8)
 		if w.Failed() {
 			b.Fatalf("in round %d, with %d alerts of %d alarms", round, len(w.all), len(w.alarms))
 		}
