@@ -37,8 +37,12 @@ func (l looping) Open(ctx context.Context, s pipeline.Source) (pipeline.MediaStr
 		return first, err
 	}
 	info := first.Info()
+	lasts := time.Duration(0)
+	if s.KeyframesOnly { // its end may come long before that of the file
+		lasts = info.Duration
+	}
 	info.Frames, info.Duration = 0, 0
-	return &round{media: l.inner, source: s, info: info, clock: l.clocks.open(s.Stream), now: first, began: time.Now(), closed: make(chan struct{})}, nil
+	return &round{lasts: lasts, media: l.inner, source: s, info: info, clock: l.clocks.open(s.Stream), now: first, began: time.Now(), closed: make(chan struct{})}, nil
 }
 
 // round is a file that is played over and over.
@@ -46,6 +50,7 @@ type round struct {
 	media  pipeline.Media
 	source pipeline.Source
 	info   pipeline.MediaInfo
+	lasts  time.Duration // of the file, where its last frame does not tell its end; 0: it does
 	clock  *clock
 	closed chan struct{}
 
@@ -99,7 +104,9 @@ func (r *round) again(ctx context.Context) error {
 	if fps := r.info.Caps.FPS(); fps > 0 {
 		period = time.Duration(float64(time.Second) / fps)
 	}
-	t := time.NewTimer(max(shortest-time.Since(r.began), min(period, standing)-time.Since(r.last)))
+	here := time.Duration(r.lastPTS - r.ptsBase) // of the last frame
+	left := min(max(period, r.lasts-here), standing)
+	t := time.NewTimer(max(shortest-time.Since(r.began), left-time.Since(r.last)))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -130,7 +137,7 @@ func (r *round) again(ctx context.Context) error {
 	}
 	r.clock.again()
 	r.now, r.over, r.frames, r.began = next, false, 0, time.Now()
-	r.seqBase, r.ptsBase = r.lastSeq, r.lastPTS+core.PTS(period)
+	r.seqBase, r.ptsBase = r.lastSeq, r.lastPTS+core.PTS(max(period, left))
 	return nil
 }
 

@@ -36,6 +36,46 @@ func TestTheLastFrameIsSeenToo(t *testing.T) {
 	}
 }
 
+// lasting says how long it lasts.
+type lasting struct {
+	pipeline.MediaStream
+	d time.Duration
+}
+
+func (l lasting) Info() pipeline.MediaInfo {
+	info := l.MediaStream.Info()
+	info.Duration = l.d
+	return info
+}
+
+// TestKeyFramesLoopAtTheirOwnSpeed: of a file that has one key frame at its beginning, that is seen
+// once in the time that the file takes.
+func TestKeyFramesLoopAtTheirOwnSpeed(t *testing.T) {
+	t.Parallel()
+	const lasts = 2 * time.Second
+	media := &pipelinetest.Media{OpenFunc: func(context.Context, pipeline.Source) (pipeline.MediaStream, error) {
+		s, err := pipelinetest.Script{Frames: 1, Live: true}.Open()
+		return lasting{s, lasts}, err
+	}}
+	s, err := service.Looping(media, nil).Open(t.Context(), pipeline.Source{URL: "/clip", Realtime: true, KeyframesOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	began, last := time.Now(), core.Frame{}
+	for range 2 {
+		f, p, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+		last = f
+	}
+	if took := time.Since(began); took < lasts-100*time.Millisecond || time.Duration(last.PTS) != lasts {
+		t.Errorf("it begins again after %s, at %s; want %s", took, time.Duration(last.PTS), lasts)
+	}
+}
+
 func TestLooping(t *testing.T) {
 	t.Parallel()
 	var opened []*pipelinetest.Stream
