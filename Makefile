@@ -11,7 +11,7 @@ MODULE    = go list -m -f '{{.Dir}}'
 PICTURES  = "$$($(MODULE) github.com/esimov/pigo)/testdata/sample.jpg" \
             $(foreach p,qrcode-1/1.png qrcode-2.jpg,"$$($(MODULE) github.com/makiuchi-d/gozxing)/qrcode/testdata/$(p)")
 PICTURED := detector_motion_background,detector_face_yunet,detector_code_zxing,tracker_bytetrack,encoder_face_mobilefacenet,classifier_face_age,classifier_face_headpose,classifier_color_hsv
-PYTHON   := python3-grpcio python3-numpy python3-protobuf python3-opencv python3-pytest python3-requests
+PYTHON   := opencv-data python3-grpcio python3-numpy python3-protobuf python3-opencv python3-pytest python3-requests
 # Where .ci/setup puts Go on a machine that has none.
 export PATH := $(or $(CAPSTAN_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capstan)/go/bin:$(PATH)
 # A program under the race detector sleeps for a second before it ends: each capsule of the tests would.
