@@ -11,7 +11,6 @@ import (
 	"github.com/capstan-video/capstan/core"
 	"github.com/capstan-video/capstan/pipeline"
 	"github.com/capstan-video/capstan/pipeline/pipelinetest"
-	"github.com/capstan-video/capstan/server/service"
 )
 
 // TestWithoutACapsule has a stream run without a capsule that could not be started, take what is set
@@ -22,15 +21,8 @@ func TestWithoutACapsule(t *testing.T) {
 	w, _ := uploading(t, &launches{}, nil, media{"rtsp://a": live}, away)
 	a := w.camera("rtsp://a").Number
 	w.analyze(a, true)
-	state := func() service.StreamState {
-		states, err := w.States(t.Context(), viewer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return states[0]
-	}
-	until(t, "results", func() bool { return state().Frames > 3 })
-	if st := state(); st.State != "running" || !strings.Contains(st.Err, "it runs without tuned") || !strings.Contains(st.Err, "libnothing.so") {
+	until(t, "results", func() bool { return w.state().Frames > 3 })
+	if st := w.state(); st.State != "running" || !strings.Contains(st.Err, "it runs without tuned") || !strings.Contains(st.Err, "libnothing.so") {
 		t.Errorf("%+v", st)
 	}
 	for _, n := range []core.StreamNumber{0, a} {
@@ -53,7 +45,7 @@ func TestWithoutACapsule(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "three persons", func() bool { return len(w.zone(a, core.ScreenZone).Within) == 3 })
-	if st := state(); st.Err != "" || there.Values().Int("persons") != 2 {
+	if st := w.state(); st.Err != "" || there.Values().Int("persons") != 2 {
 		t.Errorf("%+v, values %v", st, there.Values())
 	}
 	kindOn(t, w.Replace(t.Context(), tuned()), core.Exists, "capsule")

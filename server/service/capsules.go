@@ -140,11 +140,10 @@ func (s *Service) infoOf(c pipeline.Capsule, v settings) (CapsuleInfo, error) {
 	d, values := c.Declaration(), s.valuesOf(c, v)
 	resolved, err := d.Resolve(values)
 	_, removable := s.loaded.of(d.Name)
-	info := CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable}
-	if st := c.Stats(); st.State != pipeline.CapsuleRunning {
-		info.State, info.Err = st.State, s.cfg.Blobs.Shown(st.LastErr)
-	} else {
-		info.State = st.State
+	st := c.Stats()
+	info := CapsuleInfo{Declaration: resolved, Values: values, Active: v.active(d, 0), Removable: removable, State: st.State}
+	if st.State != pipeline.CapsuleRunning {
+		info.Err = s.cfg.Blobs.Shown(st.LastErr)
 	}
 	return info, err
 }

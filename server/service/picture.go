@@ -135,7 +135,7 @@ func (d desk) look(ctx context.Context, data []byte) (img image.Image, done func
 	if err := d.room.Acquire(ctx, pixels); err != nil {
 		return nil, nil, core.Faultf(core.Exhausted, "", "image", "too many pictures are looked at already: %w", err)
 	}
-	if img, err = decodePicture(data); err != nil {
+	if img, err = decodeSized(data); err != nil {
 		d.room.Release(pixels)
 		return nil, nil, err
 	}
@@ -162,6 +162,11 @@ func decodePicture(data []byte) (image.Image, error) {
 	if _, err := sizeOf(data); err != nil {
 		return nil, err
 	}
+	return decodeSized(data)
+}
+
+// decodeSized is decodePicture for a picture whose size has been looked at.
+func decodeSized(data []byte) (image.Image, error) {
 	img, format, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, invalid("image", "it cannot be read: %w", err)

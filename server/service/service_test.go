@@ -103,6 +103,16 @@ func newWorld(t *testing.T, m media, change func(*service.Config), capsules ...p
 	return w
 }
 
+// state tells how the first stream does.
+func (w *world) state() service.StreamState {
+	w.t.Helper()
+	states, err := w.States(w.t.Context(), viewer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return states[0]
+}
+
 // start opens the service on what is in the folder.
 func (w *world) start(m media, capsules ...pipeline.Capsule) {
 	w.t.Helper()
@@ -316,20 +326,13 @@ func TestConnectingTellsWhatWentWrong(t *testing.T) {
 	}}, nil)
 	s := w.camera("rtsp://a")
 	w.analyze(s.Number, true)
-	state := func() service.StreamState {
-		states, err := w.States(t.Context(), viewer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return states[0]
-	}
-	until(t, "the second try", func() bool { st := state(); return st.Attempts == 2 && st.State == string(pipeline.SourceConnecting) })
-	if st := state(); !strings.Contains(st.Err, "no video track") {
+	until(t, "the second try", func() bool { st := w.state(); return st.Attempts == 2 && st.State == string(pipeline.SourceConnecting) })
+	if st := w.state(); !strings.Contains(st.Err, "no video track") {
 		t.Errorf("while it connects: %+v", st)
 	}
 	close(next)
-	until(t, "frames", func() bool { return state().Frames > 0 })
-	if st := state(); st.Err != "" {
+	until(t, "frames", func() bool { return w.state().Frames > 0 })
+	if st := w.state(); st.Err != "" {
 		t.Errorf("while it runs: %+v", st)
 	}
 }
@@ -346,15 +349,8 @@ func TestBackAgainTellsNoError(t *testing.T) {
 	}}, nil)
 	s := w.camera("rtsp://a")
 	w.analyze(s.Number, true)
-	state := func() service.StreamState {
-		states, err := w.States(t.Context(), viewer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return states[0]
-	}
-	until(t, "frames after those that were first", func() bool { return state().Frames > 3 })
-	if st := state(); st.State != string(pipeline.SourceRunning) || st.Err != "" {
+	until(t, "frames after those that were first", func() bool { return w.state().Frames > 3 })
+	if st := w.state(); st.State != string(pipeline.SourceRunning) || st.Err != "" {
 		t.Errorf("while it runs again: %+v", st)
 	}
 }

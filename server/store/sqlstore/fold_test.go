@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -277,7 +276,7 @@ func TestPartsLeaveAWay(t *testing.T) {
 func TestPartsOfOldAlerts(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, url string) {
-		keepOldAlerts(t, url)
+		keepOld(t, url, 3, oldAlerts...)
 		s := open(t, url).(*Store)
 		defer s.Close()
 		partsRight(t, s)
@@ -286,39 +285,15 @@ func TestPartsOfOldAlerts(t *testing.T) {
 	})
 }
 
-// keepOldAlerts makes a database as it was before migration 0004, with 9000 alerts.
-func keepOldAlerts(t *testing.T, url string) {
-	t.Helper()
-	driver, folder, source := "pgx", "postgres", url
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		driver, folder, source = "sqlite", "sqlite", path
-	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var statements []string
-	for _, name := range []string{"0001_begin.sql", "0002_events.sql", "0003_tokens.sql"} {
-		text, err := migrations.ReadFile("migrations/" + folder + "/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		statements = append(statements, string(text))
-	}
-	statements = append(statements, "CREATE TABLE schema_version (version BIGINT NOT NULL)", "INSERT INTO schema_version VALUES (3)",
-		`INSERT INTO streams (name, kind, url, device, transcode, pipeline, source, keyframes_only, metadata, running)
+// oldAlerts are 9000 alerts, as they were kept before migration 0004.
+var oldAlerts = []string{
+	`INSERT INTO streams (name, kind, url, device, transcode, pipeline, source, keyframes_only, metadata, running)
 		SELECT '', 'webcam', '', n, FALSE, '', n, FALSE, '{}', FALSE FROM (SELECT 1 AS n UNION ALL SELECT 2) AS numbers`,
-		"INSERT INTO zones (stream_id, name, coords) SELECT id, 'Screen', '[]' FROM streams",
-		"INSERT INTO alarms (zone_id, stream_id, name) SELECT z.id, stream_id, '' FROM zones AS z, (SELECT 1 UNION ALL SELECT 2) AS twice",
-		`INSERT INTO alerts (alarm_id, zone_id, stream_id, start_at, verified)
+	"INSERT INTO zones (stream_id, name, coords) SELECT id, 'Screen', '[]' FROM streams",
+	"INSERT INTO alarms (zone_id, stream_id, name) SELECT z.id, stream_id, '' FROM zones AS z, (SELECT 1 UNION ALL SELECT 2) AS twice",
+	`INSERT INTO alerts (alarm_id, zone_id, stream_id, start_at, verified)
 		WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 8999)
-		SELECT a.id, a.zone_id, a.stream_id, i * 7919 % 5000, CASE WHEN i % 10 < 7 THEN i % 2 = 0 END FROM n JOIN alarms AS a ON a.id = i % 4 + 1`)
-	for _, statement := range statements {
-		if _, err := db.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+		SELECT a.id, a.zone_id, a.stream_id, i * 7919 % 5000, CASE WHEN i % 10 < 7 THEN i % 2 = 0 END FROM n JOIN alarms AS a ON a.id = i % 4 + 1`,
 }
 
 // TestPartsBesideWriters: two programs write and fold at once, and one deletes; no writer fails, and

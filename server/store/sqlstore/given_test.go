@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,8 +23,8 @@ var oldRows = []string{
 	"INSERT INTO identities (unique_name, nickname, metadata, search) VALUES ('b', '', '{}', 'b'), ('a', 'A', '{\"x\":1}', 'a')",
 }
 
-// keepOld makes a database of version 4 with oldRows.
-func keepOld(t *testing.T, url string) {
+// keepOld makes a database as it was after so many migrations, with rows.
+func keepOld(t *testing.T, url string, version int, rows ...string) {
 	t.Helper()
 	driver, folder, source := "pgx", "postgres", url
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
@@ -34,16 +35,20 @@ func keepOld(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	files, err := migrations.ReadDir("migrations/" + folder)
+	if err != nil || len(files) < version {
+		t.Fatal(len(files), err)
+	}
 	var statements []string
-	for _, name := range []string{"0001_begin.sql", "0002_events.sql", "0003_tokens.sql", "0004_alert_pages.sql"} {
-		text, err := migrations.ReadFile("migrations/" + folder + "/" + name)
+	for _, file := range files[:version] { // in order of their numbers
+		text, err := migrations.ReadFile("migrations/" + folder + "/" + file.Name())
 		if err != nil {
 			t.Fatal(err)
 		}
 		statements = append(statements, string(text))
 	}
-	statements = append(statements, "CREATE TABLE schema_version (version BIGINT NOT NULL)", "INSERT INTO schema_version VALUES (4)")
-	for _, statement := range append(statements, oldRows...) {
+	statements = append(statements, "CREATE TABLE schema_version (version BIGINT NOT NULL)", fmt.Sprintf("INSERT INTO schema_version VALUES (%d)", version))
+	for _, statement := range append(statements, rows...) {
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatalf("%.80s: %v", statement, err)
 		}
@@ -54,7 +59,7 @@ func keepOld(t *testing.T, url string) {
 func TestGivenOfOld(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, url string) {
-		keepOld(t, url)
+		keepOld(t, url, 4, oldRows...)
 		s := open(t, url, sealed(t, "key"))
 		defer s.Close()
 		err := s.View(context.Background(), func(tx store.Tx) error {
